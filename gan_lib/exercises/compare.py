@@ -1,0 +1,168 @@
+"""Compare what a reader's function returned with what was expected, and say what the difference looks like."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import all_leaves, keystr, tree_flatten_with_path
+
+NOTHING = "Your function returns nothing (None): is a `return` missing?"
+
+
+class Mistake(Exception):
+    """A wrong answer. The message tells the reader which mistake it looks like: one sentence, then details by line."""
+
+
+def same(got, expected, *, inputs=None, rtol=1e-5, atol=1e-6, what="result"):
+    """Raise a Mistake unless `got` equals `expected` in structure, shape, kind of numbers, finiteness and values.
+
+    got, expected: numbers, arrays or any pytrees of them; |got − expected| ≤ atol + rtol·|expected|, entry by entry.
+    inputs: {name: value} to show in the message; their first axes also tell a sum from a mean over the batch.
+    what: the words for it in the message ("gradient", "loss on fakes").
+    """
+    sizes = {np.shape(leaf)[0] for leaf in jax.tree.leaves((inputs, expected)) if np.ndim(leaf) and np.size(leaf)}
+    for name, g, e in fit(got, expected, what.removeprefix("the ")):
+        if isinstance(g, jax.core.Tracer):
+            raise Mistake(f"The {name} is a tracer, a value kept from inside jit, grad or vmap: return it from there.")
+        if not _numeric(e):
+            if not callable(e) and g != e:
+                raise Mistake(f"The {name} is {_short(g)}, expected {_short(e)}.")
+            continue
+        a, b = _plain(g), _plain(e)
+        shown = (inputs or {}) | {"got": g, "expected": e}
+        bad = ~np.isfinite(a) & np.isfinite(b)
+        if bad.any():
+            at = tuple(map(int, np.argwhere(bad)[0]))
+            place = f"{bad.sum()} of its {bad.size} entries, the first ({a[at]}) at index {list(at)}" if at else f"{a}"
+            raise Mistake(f"The {name} is not finite: {place}.{_table(shown)}")
+        wrong = ~np.isclose(a, b, rtol=rtol, atol=atol, equal_nan=True)
+        if wrong.any():
+            gap = np.where(wrong, np.nan_to_num(abs(a - b), nan=np.inf), -1)
+            at = tuple(map(int, np.unravel_index(np.argmax(gap), gap.shape)))
+            if at:
+                worst = f"{abs(a[at] - b[at]):.3g} at index {list(at)}: got {a[at]:.6g}, expected {b[at]:.6g}"
+                shown["worst"] = worst + f" ({wrong.sum()} of {wrong.size} entries are off)"
+            relation = _relation(a, b, sizes, rtol, atol)
+            raise Mistake(f"The {name} is not the expected one{relation and ': ' + relation}.{_table(shown)}")
+
+
+def fit(got, expected, what="result"):
+    """List of (what, got, expected) for each leaf; a Mistake on a wrong type, structure, shape or kind of numbers."""
+    if got is None and expected is not None:
+        raise Mistake(NOTHING if what == "result" else f"The {what} is None: is a `return` missing?")
+    misfit = f"The {what} is {_kind(got)}, expected {_kind(expected)}"
+    if not all_leaves([expected]):
+        ours, theirs = _children(expected), _children(got)
+        if _kind(got) != _kind(expected) or [path for path, _ in ours] != [path for path, _ in theirs]:
+            raise Mistake(f"{misfit}.")
+        return [t for (path, e), (_, g) in zip(ours, theirs, strict=True) for t in fit(g, e, what + keystr(path))]
+    if not _numeric(expected):
+        if not (callable(got) if callable(expected) else isinstance(got, type(expected))):
+            raise Mistake(f"{misfit}.")
+    elif not _numeric(got):
+        listed = isinstance(got, (list, tuple)) and np.ndim(expected) > 0
+        raise Mistake(misfit + (": make one array of it with `jnp.stack` or `jnp.array`." if listed else "."))
+    elif np.shape(got) != np.shape(expected):
+        shapes = f"The {what} has shape {np.shape(got)}, expected {np.shape(expected)}"
+        raise Mistake(shapes + _shape_advice(np.shape(got), np.shape(expected)))
+    elif _numbers(got) != _numbers(expected) and not (type(got) is int and _numbers(expected) == "floats"):
+        raise Mistake(f"The {what} holds {_numbers(got)}, expected {_numbers(expected)}.")
+    return [(what, got, expected)]
+
+
+def _shape_advice(got, expected):
+    if got == (*expected, 1):
+        return ": drop the last axis, for instance with `[..., 0]`. Left in, (B, 1) against (B,) broadcasts to (B, B)."
+    if (*got, 1) == expected:
+        return ": the last axis, of length 1, is missing; `[..., None]` adds it."
+    if len(expected) == 1 and got == expected * 2:
+        return ": somewhere (B, 1) met (B,), which broadcasts to (B, B)."
+    if expected == ():
+        return ": one number is asked for. Is a mean or a sum missing?"
+    if got == ():
+        return ": you return one number for all. Is there a mean or a sum too many?"
+    return ": the axes are reversed." if got == expected[::-1] else "."
+
+
+def _relation(got, expected, sizes, rtol, atol):
+    """Words for a relation between two float arrays of one shape that mistakes often leave; "" where none is found."""
+    rtol = max(rtol, 1e-4)
+    if got.size and not got.any():
+        return "it is 0 everywhere"
+    with np.errstate(all="ignore"):
+        for words, undone in (
+            ("the sign is flipped", -got),
+            ("it is one minus the expected one, as when real and fake are swapped", 1 - got),
+            ("the order is reversed", got[::-1] if got.ndim else got),
+            ("it is transposed", got.T if got.shape == got.shape[::-1] else got),
+            ("it is the logarithm of the expected one", np.exp(got)),
+            ("the logarithm is missing", np.log(got)),
+            ("it is the logit of the expected one; a sigmoid is missing", 1 / (1 + np.exp(-got))),
+            ("there is a sigmoid too many: a probability where a logit is asked for", np.log(got / (1 - got))),
+            ("it is the square root of the expected one", got**2),
+            ("it is the square of the expected one; a square root is missing", np.sqrt(got)),
+        ):
+            if np.allclose(undone, expected, rtol=rtol, atol=atol):
+                return words
+        factor = got.ravel()[abs(expected).argmax()] / expected.ravel()[abs(expected).argmax()]
+        if np.isfinite(factor) and np.allclose(got, factor * expected, rtol=rtol, atol=atol):
+            size = round(max(abs(factor), 1 / abs(factor)))
+            whole = np.isclose(max(abs(factor), 1 / abs(factor)), size, rtol=1e-3)
+            if whole and size > 1 and size in sizes and factor > 0:
+                right, wrong = ("mean", "sum") if factor > 1 else ("sum", "mean")
+                ratio = f"{size}" if factor > 1 else f"1/{size}"
+                return (
+                    f"it is {ratio} times the expected one, and {size} is the batch: a {wrong} where a {right} belongs"
+                )
+            if got.size > 1 or (whole and size < 17):  # any two single numbers are a factor apart
+                return f"it is {factor:.4g} times the expected one"
+        if got.size > 1 and np.allclose(got - expected, (got - expected).mean(), rtol=rtol, atol=atol):
+            return f"it is the expected one plus {(got - expected).mean():.4g}"
+    return ""
+
+
+def _children(tree):
+    return tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)[0]
+
+
+def _numeric(x):
+    return isinstance(x, (bool, int, float, complex, np.generic, np.ndarray, jax.Array)) and _numbers(x) != "objects"
+
+
+def _numbers(x):
+    dtype = x.dtype if hasattr(x, "dtype") else np.dtype(type(x))
+    kinds = {"booleans": np.bool_, "integers": np.integer, "floats": np.floating, "complex numbers": np.complexfloating}
+    kinds["keys"] = jax.dtypes.prng_key
+    return next((name for name, kind in kinds.items() if jnp.issubdtype(dtype, kind)), "objects")
+
+
+def _plain(x):
+    x = np.asarray(jax.random.key_data(x) if _numbers(x) == "keys" else x)
+    return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
+
+
+def _kind(x):
+    name = type(x).__name__
+    if isinstance(x, dict):
+        return f"a dict with keys {', '.join(map(repr, sorted(x, key=str)))}"
+    if isinstance(x, (list, tuple)):
+        return f"a {name} of {len(x)}"
+    if _numeric(x):
+        return f"an array of shape {np.shape(x)}" if np.ndim(x) else "a number"
+    if isinstance(x, type) or (callable(x) and hasattr(x, "__name__")):
+        return f"the {'class' if isinstance(x, type) else 'function'} {x.__name__}"
+    return f"a str ({x[:20]!r})" if isinstance(x, str) else "None" if x is None else f"a {name}"
+
+
+def _short(x):
+    if not _numeric(x):
+        return x[:200] if isinstance(x, str) else _kind(x)
+    if isinstance(x, jax.core.Tracer):
+        return f"{x.dtype} {x.shape}"
+    entries = _plain(x).ravel()
+    first = ", ".join(f"{v:.4g}" for v in entries[:5])
+    return f"{entries[0]:.6g}" if not np.ndim(x) else f"[{first}{', …' * (entries.size > 5)}]  {x.dtype} {x.shape}"
+
+
+def _table(rows):
+    width = max(map(len, rows))
+    return "".join(f"\n{name:<{width}}  {_short(value)}" for name, value in rows.items())
