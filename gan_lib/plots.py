@@ -1,0 +1,183 @@
+"""The pictures of the course: sample sheets, loss curves, the four-layer picture, animations.
+
+One colour per role, told apart by colour-blind readers too (Okabe & Ito 2008): REAL for data, FAKE for samples and
+their generator, JUDGE for the discriminator, SURFACE for its probability from 0 (fake) to 1 (real).
+"""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gan_lib.losses import Loss, non_saturating
+
+REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
+SURFACE = LinearSegmentedColormap.from_list("judge", ["#F3B98F", "#FBE7D8", "#FFFFFF", "#D8E9F5", "#8FC1E3"])
+
+
+def style():
+    """Figures as the course draws them: no box, no clutter, readable at a notebook's width."""
+    plt.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=[REAL, FAKE, JUDGE, "#CC79A7", "#E69F00", "#56B4E9", "#555555"]),
+            "legend.frameon": False,
+            "image.cmap": "gray_r",
+        }
+    )
+
+
+def samples(images, *, columns: int = 10, title: str | None = None) -> Figure:
+    """A sheet of images (N, H, W) or (N, H, W, 1) in [-1, 1], −1 paper and 1 ink, in reading order."""
+    x = np.asarray(images, np.float32)
+    if x.ndim == 4 and x.shape[-1] == 1:
+        x = x[..., 0]
+    if x.ndim != 3 or len(x) == 0:
+        raise ValueError(f"samples draws images of shape (N, H, W) or (N, H, W, 1); got {np.shape(images)}.")
+    rows, columns = -(-len(x) // columns), min(columns, len(x))
+    x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), -1, np.float32)])
+    sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+    height, width = sheet.shape[1:]
+    sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    figure, ax = plt.subplots(figsize=(0.6 * columns, 0.6 * rows * height / width + (0.3 if title else 0)))
+    ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r")
+    ax.set_axis_off()
+    ax.set_title(title or "")
+    return figure
+
+
+def losses(history, *, title: str | None = None, reference: bool = True) -> Figure:
+    """Both losses, and D(x) with D(G(z)), against the step: every step faintly, a moving mean boldly.
+
+    reference: dotted lines at what a discriminator that cannot tell real from fake gives, for cross-entropy losses.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+    lines = [
+        [("d_loss", "D's loss", JUDGE), ("g_loss", "G's loss", FAKE)],
+        [("d_real", "D(x)", REAL), ("d_fake", "D(G(z))", FAKE)],
+    ]
+    marks = [[(2 * np.log(2), "2 log 2"), (np.log(2), "log 2")], [(0.5, "½")]]
+    for ax, curves, levels in zip(axes, lines, marks, strict=True):
+        for name, label, colour in curves:
+            step, mean = _moving_mean(history["step"], history[name])
+            ax.plot(history["step"], history[name], color=colour, alpha=0.18, lw=0.6)
+            ax.plot(step, mean, color=colour, label=label)
+        for level, label in levels if reference else []:
+            ax.axhline(level, color="#555555", ls=":", lw=1)
+            ax.annotate(label, (1, level), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="#555555")
+        ax.legend(loc="upper right", ncols=2)
+        ax.set_xlabel("step")
+    low, high = np.percentile([history["d_loss"], history["g_loss"]], [0, 99.5])
+    axes[0].set_ylim(min(0, low), 1.25 * max(high, 2 * np.log(2)))
+    axes[1].set_ylim(0, 1.2)
+    figure.suptitle(title or "", fontsize=10)
+    return figure
+
+
+def _moving_mean(step, values):
+    """Means over a fiftieth of the run, at the steps where the window fits."""
+    width = max(1, len(values) // 50)
+    return step[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid")
+
+
+def four_layers(
+    real,
+    fake,
+    discriminator,
+    *,
+    generator_loss: Loss = non_saturating,
+    limit: float | None = None,
+    arrow: float | None = None,
+    title: str | None = None,
+    ax=None,
+) -> Figure:
+    """A GAN in the plane, in four layers: D's probability as a surface, real and fake points, and where G is pushed.
+
+    real, fake: points (n, 2). discriminator: function from points (n, 2) to logits (n,). limit: half the width shown.
+    The arrows are minus the gradient of each fake's own generator loss with respect to that fake: where it would go if
+    it could move freely. arrow: length drawn for a gradient of 1; default: the longest is an eighth of the width.
+    """
+    real, fake = np.asarray(real), np.asarray(fake)
+    limit = limit or 1.15 * float(np.abs(real).max())
+    side = np.linspace(-limit, limit, 121)
+    lattice = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
+    surface = np.asarray(jax.nn.sigmoid(discriminator(lattice))).reshape(121, 121)
+    shown = fake[:80]
+    push = -len(shown) * _slope(generator_loss, discriminator, jnp.resize(real, shown.shape), jnp.asarray(shown))
+    arrow = arrow or limit / 4 / max(np.linalg.norm(push, axis=1).max(), 1e-12)
+    figure, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(4.4, 4.4))
+    ax.imshow(
+        surface, extent=2 * (-limit, limit), origin="lower", cmap=SURFACE, vmin=0, vmax=1, interpolation="bilinear"
+    )
+    if surface.min() < 0.5 < surface.max():
+        ax.contour(side, side, surface, levels=[0.5], colors="#777777", linewidths=0.8)
+    ax.scatter(*real[:500].T, s=7, color=REAL, alpha=0.5, lw=0, label="real")
+    ax.quiver(
+        *shown.T, *(arrow * push).T, angles="xy", scale_units="xy", scale=1, width=0.004, color="#333333", zorder=3
+    )
+    ax.scatter(*fake[:500].T, s=7, color=FAKE, alpha=0.7, lw=0, label="fake", zorder=4)
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal", title=title or "")
+    ax.legend(loc="upper right", markerscale=2.5, handletextpad=0.1, borderpad=0.2)
+    return figure
+
+
+def _slope(loss, discriminator, real, fake):
+    """Gradient (n, 2) of the generator's loss, a mean over n, with respect to the fake points."""
+    return np.asarray(jax.grad(lambda x: loss.generator(discriminator(real), discriminator(x)))(fake))
+
+
+class Animation:
+    """An APNG: shown as image/png by JupyterLab, Colab and GitHub alike, and a still picture where APNG is unknown."""
+
+    def __init__(self, png: bytes):
+        self.png = png
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def save(self, path):
+        """Write the .png file."""
+        with open(path, "wb") as file:
+            file.write(self.png)
+
+
+def animation(frames, *, seconds: float = 4.0, colours: int = 64) -> Animation:
+    """A film of 2 to 24 frames: Figures (closed here) or uint8 arrays (H, W, 3 or 4), all of one size.
+
+    seconds: duration of a round; the last frame stays a second longer. colours: size of the shared palette, which
+    keeps the file small.
+    """
+    frames = list(frames)
+    if not 2 <= len(frames) <= 24:
+        raise ValueError(f"An animation takes 2 to 24 frames, to stay small; got {len(frames)}. Keep every n-th.")
+    arrays = [_pixels(frame) for frame in frames]
+    if len({a.shape for a in arrays}) > 1:
+        raise ValueError(f"The frames of an animation must be of one size; got {sorted({a.shape for a in arrays})}.")
+    # One palette for all frames: PNG has one for the whole file.
+    film = Image.fromarray(np.concatenate(arrays)).quantize(colours, dither=Image.Dither.NONE)
+    height, width = arrays[0].shape[:2]
+    stills = [film.crop((0, i * height, width, (i + 1) * height)) for i in range(len(arrays))]
+    durations = [int(1000 * seconds / len(stills))] * (len(stills) - 1) + [int(1000 * seconds / len(stills)) + 1000]
+    file = io.BytesIO()
+    stills[0].save(file, "PNG", save_all=True, append_images=stills[1:], duration=durations, loop=0, optimize=True)
+    return Animation(file.getvalue())
+
+
+def _pixels(frame):
+    """uint8 (H, W, 3) of a Figure, which is closed, or of an array."""
+    if isinstance(frame, Figure):
+        frame.canvas.draw()
+        pixels = np.asarray(frame.canvas.buffer_rgba())[..., :3].copy()
+        plt.close(frame)
+        return pixels
+    return np.asarray(frame)[..., :3]
