@@ -8,8 +8,10 @@ import io
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
+from cycler import cycler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,12 +19,25 @@ from PIL import Image
 from gan_lib.losses import Loss, non_saturating
 
 REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
-SURFACE = LinearSegmentedColormap.from_list("judge", ["#F3B98F", "#FBE7D8", "#FFFFFF", "#D8E9F5", "#8FC1E3"])
+SURFACE = LinearSegmentedColormap.from_list("judge", ["#E9A06F", "#F6CDB0", "#FFFFFF", "#B9DAEF", "#79B3DB"])
+
+
+class Picture(Figure):
+    """A Figure outside pyplot: as a cell's last expression it shows once, and hundreds of them need no closing."""
+
+    def __init__(self, width: float, height: float):
+        super().__init__(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(self)
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
 
 
 def style():
     """Figures as the course draws them: no box, no clutter, readable at a notebook's width."""
-    plt.rcParams.update(
+    matplotlib.rcParams.update(
         {
             "figure.dpi": 100,
             "figure.constrained_layout.use": True,
@@ -30,7 +45,7 @@ def style():
             "axes.titlesize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": plt.cycler(color=[REAL, FAKE, JUDGE, "#CC79A7", "#E69F00", "#56B4E9", "#555555"]),
+            "axes.prop_cycle": cycler(color=[REAL, FAKE, JUDGE, "#CC79A7", "#E69F00", "#56B4E9", "#555555"]),
             "legend.frameon": False,
             "image.cmap": "gray_r",
         }
@@ -49,7 +64,8 @@ def samples(images, *, columns: int = 10, title: str | None = None) -> Figure:
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
     height, width = sheet.shape[1:]
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    figure, ax = plt.subplots(figsize=(0.6 * columns, 0.6 * rows * height / width + (0.3 if title else 0)))
+    figure = Picture(0.6 * columns, 0.6 * rows * height / width + (0.3 if title else 0))
+    ax = figure.subplots()
     ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r")
     ax.set_axis_off()
     ax.set_title(title or "")
@@ -61,7 +77,8 @@ def losses(history, *, title: str | None = None, reference: bool = True) -> Figu
 
     reference: dotted lines at what a discriminator that cannot tell real from fake gives, for cross-entropy losses.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+    figure = Picture(8, 2.6)
+    axes = figure.subplots(1, 2)
     lines = [
         [("d_loss", "D's loss", JUDGE), ("g_loss", "G's loss", FAKE)],
         [("d_real", "D(x)", REAL), ("d_fake", "D(G(z))", FAKE)],
@@ -115,7 +132,8 @@ def four_layers(
     shown = fake[:80]
     push = -len(shown) * _slope(generator_loss, discriminator, jnp.resize(real, shown.shape), jnp.asarray(shown))
     arrow = arrow or limit / 4 / max(np.linalg.norm(push, axis=1).max(), 1e-12)
-    figure, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(4.4, 4.4))
+    ax = ax or Picture(4.4, 4.4).subplots()
+    ax.spines[:].set_visible(False)
     ax.imshow(
         surface, extent=2 * (-limit, limit), origin="lower", cmap=SURFACE, vmin=0, vmax=1, interpolation="bilinear"
     )
@@ -128,7 +146,7 @@ def four_layers(
     ax.scatter(*fake[:500].T, s=7, color=FAKE, alpha=0.7, lw=0, label="fake", zorder=4)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal", title=title or "")
     ax.legend(loc="upper right", markerscale=2.5, handletextpad=0.1, borderpad=0.2)
-    return figure
+    return ax.figure
 
 
 def _slope(loss, discriminator, real, fake):
@@ -152,7 +170,7 @@ class Animation:
 
 
 def animation(frames, *, seconds: float = 4.0, colours: int = 64) -> Animation:
-    """A film of 2 to 24 frames: Figures (closed here) or uint8 arrays (H, W, 3 or 4), all of one size.
+    """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size.
 
     seconds: duration of a round; the last frame stays a second longer. colours: size of the shared palette, which
     keeps the file small.
@@ -174,10 +192,8 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 64) -> Animation:
 
 
 def _pixels(frame):
-    """uint8 (H, W, 3) of a Figure, which is closed, or of an array."""
+    """uint8 (H, W, 3) of a Figure or an array."""
     if isinstance(frame, Figure):
         frame.canvas.draw()
-        pixels = np.asarray(frame.canvas.buffer_rgba())[..., :3].copy()
-        plt.close(frame)
-        return pixels
+        return np.asarray(frame.canvas.buffer_rgba())[..., :3]
     return np.asarray(frame)[..., :3]
