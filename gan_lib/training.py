@@ -28,6 +28,9 @@ from tqdm import tqdm
 from gan_lib.losses import Loss, non_saturating
 
 
+ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
+
+
 class Pair(NamedTuple):
     """What comes in twos: one for the generator, one for the discriminator."""
 
@@ -75,7 +78,7 @@ class GAN:
     discriminator: Callable[..., nnx.Module]
     loss: Loss = non_saturating
     latent_dim: int = 64
-    optimizer: Any = optax.adam(2e-4, b1=0.5)
+    optimizer: Any = ADAM
     penalty: Callable[..., jax.Array | float] = no_penalty
     averaging: float = 0.999
 
@@ -208,7 +211,10 @@ def _advance(gan, state, images, key, *, batch_size, length):
         batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
         real = images[jax.random.randint(batch_key, (batch_size,), 0, len(images))]
         new, metrics = gan.step(state, real, step_key)
-        alive &= jnp.isfinite(jnp.stack(jax.tree.leaves(metrics))).all()
+        metrics["finite"] = Pair(
+            _finite(metrics, "g", new.params.generator), _finite(metrics, "d", new.params.discriminator)
+        )
+        alive &= metrics["finite"].generator & metrics["finite"].discriminator
         return (jax.tree.map(partial(jnp.where, alive), new, state), alive), metrics
 
     if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
@@ -216,6 +222,12 @@ def _advance(gan, state, images, key, *, batch_size, length):
         return state, jax.tree.map(lambda m: m[None], metrics)
     (state, _), metrics = jax.lax.scan(one, (state, jnp.bool_(True)), length=length)
     return state, metrics
+
+
+def _finite(metrics, player, params):
+    """Are this player's loss, gradient and new weights all finite?"""
+    arrays = metrics[f"{player}_loss"], metrics[f"{player}_grad"], *jax.tree.leaves(params)
+    return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
 
 
 def fit(
@@ -259,18 +271,18 @@ def fit(
                 bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
                 break
             state, metrics = _advance(gan, state, images, key, batch_size=batch_size, length=length)
+            finite = np.asarray(metrics.pop("finite"))  # (2, length): generator, discriminator
             metrics = {name: np.asarray(values) for name, values in metrics.items()}
-            finite = np.isfinite([*metrics.values()]).all(axis=0)
-            good = length if finite.all() else int(finite.argmin())
+            good = length if finite.all() else int(finite.all(axis=0).argmin())
             parts.append({name: values[:good] for name, values in metrics.items()})
             done += good
             clock.append((done, time.perf_counter() - start))
             bar.set_postfix_str(_summary(metrics, clock, batch_size), refresh=False)
             bar.update(good)
             if good < length:
+                player = Pair._fields[int(finite[:, good].argmin())]
                 bar.write(
-                    _diagnosis(first + done + 1, {name: values[good] for name, values in metrics.items()}),
-                    file=sys.stdout,
+                    _diagnosis(first + done + 1, player, {k: v[good] for k, v in metrics.items()}), file=sys.stdout
                 )
                 break
             if callback and done % every == 0:
@@ -357,15 +369,18 @@ def _summary(metrics, clock, batch_size):
     )
 
 
-def _diagnosis(step, metrics):
+def _diagnosis(step, player, metrics):
     """What went wrong at this step, whose it is, what to try."""
-    player = next(p for p in "dg" if not np.isfinite([metrics[f"{p}_loss"], metrics[f"{p}_grad"]]).all())
-    name = {"d": "discriminator", "g": "generator"}[player]
+    loss, grad = metrics[f"{player[0]}_loss"], metrics[f"{player[0]}_grad"]
+    what = (
+        "its weights overflow"
+        if np.isfinite([loss, grad]).all()
+        else f"its loss is {loss:.3g}, its gradient's norm {grad:.3g}"
+    )
     return (
-        f"Stopped at step {step:,}: the {name}'s loss is {metrics[player + '_loss']:.3g} and its gradient's norm "
-        f"{metrics[player + '_grad']:.3g}. The state before that step is returned. Try a smaller learning rate for it, "
-        "look for log, sqrt or division at 0 in its loss (softplus instead of log σ), "
-        "or find the operation with jax.debug_nans(True)."
+        f"Stopped at step {step:,} because of the {player}: {what}. The state before that step is returned. Try a smaller "
+        "learning rate for it; look for log, sqrt or a division at 0 in its loss (softplus, not log of a sigmoid); "
+        "jax.debug_nans(True) finds the operation."
     )
 
 
