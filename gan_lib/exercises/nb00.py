@@ -1,0 +1,475 @@
+"""Notebook 00, start here: references, hints and checks."""
+
+from math import prod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from gan_lib.exercises import Mistake, define, same
+
+
+def close(got, expected, atol=1e-5):
+    """Whether two pytrees agree in structure, shapes and values; False where they cannot be compared."""
+    try:
+        same(got, expected, rtol=1e-4, atol=atol)
+    except Mistake:
+        return False
+    return True
+
+
+def two(got, first, second):
+    """The two entries of `got`, or a Mistake that says what was to be returned."""
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        raise Mistake(f"Return two things, `{first}, {second}`, in this order.")
+    return got
+
+
+# --- 00.sgd_step ----------------------------------------------------------------------------------------------------
+
+
+def check_sgd_step(fn):
+    """A parabola of one number; then random bowls over a dictionary of arrays, whose gradients are known."""
+
+    def parabola(w):
+        return (w - 3.0) ** 2
+
+    w = jnp.float32(1.0)
+    new, value = two(fn(parabola, w, 0.1), "new_params", "value")
+    _name_sgd_mistakes(new, value, params=w, grads=jnp.float32(-4.0), rate=0.1, before=4.0, loss=parabola)
+    same(new, jnp.float32(1.4), inputs={"params": w, "gradient": -4.0, "rate": 0.1}, what="new parameter")
+    same(value, jnp.float32(4.0), inputs={"params": w}, what="value")
+
+    rng = np.random.default_rng(0)
+    for features, rate in [(3, 0.5), (2, 0.01)]:
+        params = {"w": jnp.asarray(rng.normal(size=features), jnp.float32), "b": jnp.float32(rng.normal())}
+        target = {"w": jnp.asarray(rng.normal(size=features), jnp.float32), "b": jnp.float32(rng.normal())}
+
+        def bowl(p, target=target):
+            return ((p["w"] - target["w"]) ** 2).sum() + 2 * (p["b"] - target["b"]) ** 2
+
+        try:
+            new, value = two(fn(bowl, params, rate), "new_params", "value")
+        except (TypeError, AttributeError):
+            raise Mistake(
+                "It works for one number and fails for a dictionary of arrays: `params - rate * grads` means nothing for "
+                "a dict. `jax.tree.map` applies a function to every array of one, or leaf by leaf of several."
+            ) from None
+        grads = {"w": 2 * (params["w"] - target["w"]), "b": 4 * (params["b"] - target["b"])}
+        expected = {name: params[name] - rate * grads[name] for name in params}
+        same(new, expected, inputs={"rate": rate, "params['w']": params["w"]}, what="new params")
+        same(value, bowl(params), inputs={"rate": rate}, what="value")
+
+
+def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
+    for wrong, message in (
+        (params + rate * grads, "Your step goes uphill: the gradient points where the loss grows. Subtract it."),
+        (params - grads, "Your step has full length: multiply the gradient by `rate`."),
+        (grads, "You return the gradient where the new parameters belong: params − rate·gradient."),
+        (-rate * grads, "You return the change alone. Add it to the parameters."),
+        (
+            jnp.float32(before),
+            "The order is swapped: `jax.value_and_grad` gives (value, gradient); return (params, value).",
+        ),
+        (params, "The parameters come back unchanged. JAX arrays never change in place: return the new ones."),
+    ):
+        if close(new, wrong):
+            raise Mistake(message)
+    if close(value, loss(params - rate * grads)):
+        raise Mistake("The value is the loss *after* the step. Return the one before it: `jax.value_and_grad` has it.")
+
+
+@define(
+    "00.sgd_step",
+    difficulty=1,
+    minutes=4,
+    check=check_sgd_step,
+    hints=(
+        "`jax.value_and_grad(loss)` is a function. Called on `params` it gives the value and the gradient in one pass.",
+        "The gradient has the same structure as `params`: a number for a number, a dictionary for a dictionary. "
+        "`jax.tree.map(f, params, grads)` calls f on each pair of arrays.",
+        "`value, grads = jax.value_and_grad(loss)(params)`, then `jax.tree.map(lambda p, g: p - rate * g, params, grads)`.",
+    ),
+)
+def sgd_step(loss, params, rate):
+    """One step of gradient descent: (new params, the loss before the step). params: a number or any pytree."""
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), value
+
+
+# --- 00.discriminator_loss ------------------------------------------------------------------------------------------
+
+
+def check_discriminator_loss(fn):
+    """Zeros, random logits of random sizes against float64, then logits of ±200, where a sigmoid is exactly 0 or 1."""
+    rng = np.random.default_rng(1)
+    for n_real, n_fake in [(3, 7), (4, 4), (1, 2)]:
+        real, fake = (jnp.asarray(rng.normal(0, 3, n), jnp.float32) for n in (n_real, n_fake))
+        on_real, on_fake = np.logaddexp(0, -np.float64(real)), np.logaddexp(0, np.float64(fake))
+        got, expected = fn(real, fake), on_real.mean() + on_fake.mean()
+        for wrong, message in (
+            (
+                -expected,
+                "The sign is flipped: you return what the discriminator should *maximise*. A loss is minimised.",
+            ),
+            (
+                np.logaddexp(0, np.float64(real)).mean() + np.logaddexp(0, -np.float64(fake)).mean(),
+                "Real and fake are swapped: your loss is small where D calls the fakes real.",
+            ),
+            (on_real.sum() + on_fake.sum(), "You sum over the batch. Take the mean over real plus the mean over fake."),
+            (
+                np.concatenate([on_real, on_fake]).mean(),
+                "You average over all samples together. The loss is a mean over real *plus* a mean over fake.",
+            ),
+            (expected / 2, "You return half the loss: it is the *sum* of the two means."),
+            (on_real.mean(), "The fakes do not count in your loss: the second mean is missing."),
+            (on_fake.mean(), "The real samples do not count in your loss: the first mean is missing."),
+        ):
+            if close(got, np.float32(wrong)):
+                raise Mistake(message)
+        same(got, jnp.float32(expected), inputs={"real_logits": real, "fake_logits": fake}, atol=1e-5, what="loss")
+    real, fake = jnp.array([-200.0, 200.0]), jnp.array([200.0, -200.0])
+    value, grads = fn(real, fake), jax.grad(fn, argnums=(0, 1))(real, fake)
+    shown = {"real_logits": real, "fake_logits": fake, "value": value, "gradient": jnp.concatenate(grads)}
+    rows = "".join(f"\n{name:<11}  {np.asarray(entry)}" for name, entry in shown.items())
+    if not np.isfinite(value):
+        raise Mistake(
+            "Right for small logits, not finite for large ones: you take the log of a probability that float32 has "
+            "rounded to 0. Go from logit to log-probability in one function." + rows
+        )
+    if not all(np.isfinite(g).all() for g in grads):
+        raise Mistake("The value is finite, its gradient is not: a NaN hides behind a `where` or a clip." + rows)
+    if not np.isclose(value, 200.0, rtol=1e-3) or not close(grads, (jnp.array([-0.5, 0.0]), jnp.array([0.5, 0.0]))):
+        raise Mistake(
+            "Right for small logits, wrong for large ones: an ε or a clip keeps the log finite, and takes the gradient "
+            "from just the samples on which D is most wrong. The loss here is 200." + rows
+        )
+
+
+@define(
+    "00.discriminator_loss",
+    difficulty=2,
+    minutes=5,
+    check=check_discriminator_loss,
+    hints=(
+        "Write σ(s) = 1/(1 + e⁻ˢ) into −log σ(s) and simplify before you write any code.",
+        "−log σ(s) = log(1 + e⁻ˢ) = softplus(−s), and 1 − σ(s) = σ(−s). `jax.nn.softplus` computes it without overflow.",
+        "The mean of softplus(−real_logits) plus the mean of softplus(fake_logits).",
+    ),
+)
+def discriminator_loss(real_logits, fake_logits):
+    """−mean log σ(real) − mean log(1 − σ(fake)), finite with the right gradient for logits of any size."""
+    return jax.nn.softplus(-real_logits).mean() + jax.nn.softplus(fake_logits).mean()
+
+
+# --- 00.step_keys ---------------------------------------------------------------------------------------------------
+
+
+def check_step_keys(fn):
+    """A dozen steps: no key equal to another, to its parent or to a child of another; the same again under jit."""
+    parent = jax.random.key(7)
+    steps = [_keys(fn(parent, step)) for step in range(12)]
+    seen = {_bits(parent): "`key` itself, from which the others come"}
+    for step, keys in enumerate(steps):
+        for i, key in enumerate(keys):
+            place = f"key {i} of step {step}"
+            if _bits(key) in seen:
+                raise Mistake(_reuse(step, place, seen[_bits(key)]))
+            seen[_bits(key)] = place
+    for i, key in enumerate(steps[0]):
+        children = {_bits(c) for n in (2, 3, 4) for c in jax.random.split(key, n)}
+        children |= {_bits(jax.random.fold_in(key, n)) for n in range(4)}
+        if any(_bits(other) in children for other in steps[0]):
+            raise Mistake(
+                f"Key {i} is the parent of another one you return. A key is either split or drawn from, never both: "
+                "split once into three, and return only children."
+            )
+    if _bits(_keys(fn(parent, 3))[0]) != _bits(steps[3][0]):
+        raise Mistake("Two calls with the same key and step give different keys: a run could not be repeated.")
+    if _bits(_keys(fn(jax.random.key(8), 3))[0]) == _bits(steps[3][0]):
+        raise Mistake("Your keys do not depend on `key`: every seed would give the same run. Derive them from `key`.")
+    try:
+        traced = _keys(jax.jit(fn)(parent, 3))
+    except jax.errors.JAXTypeError:
+        raise Mistake(
+            "It fails inside `jax.jit`, where `step` is traced: neither `range(step)` nor a length can use it. "
+            "`jax.random.fold_in(key, step)` can."
+        ) from None
+    if [_bits(key) for key in traced] != [_bits(key) for key in steps[3]]:
+        raise Mistake("Under `jax.jit` your function gives other keys than outside it.")
+
+
+def _keys(got):
+    """The three keys in `got`, as a list."""
+    keys = list(got) if isinstance(got, tuple | list) or (isinstance(got, jax.Array) and got.ndim) else [got]
+    if not all(isinstance(k, jax.Array) and jnp.issubdtype(k.dtype, jax.dtypes.prng_key) and not k.ndim for k in keys):
+        raise Mistake("Return keys, as `jax.random.split` and `jax.random.fold_in` give them; these are other things.")
+    if len(keys) != 3:
+        raise Mistake(f"Return three keys, for latents, dropout and data; you return {len(keys)}.")
+    return keys
+
+
+def _bits(key):
+    return tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
+
+
+def _reuse(step, place, earlier):
+    if earlier.startswith("`key`"):
+        return (
+            f"{place.capitalize()} is {earlier}. Once split or folded, a key has done its work: return only children."
+        )
+    if earlier.endswith(f"of step {step}"):
+        return f"{place.capitalize()} equals {earlier}: two draws of one step would be the same noise."
+    if earlier.split()[1] == place.split()[1]:
+        return f"{place.capitalize()} equals {earlier}: every step would see the same noise. Fold `step` in."
+    return f"{place.capitalize()} equals {earlier}: `step + i` meets itself one step later. Fold `step` in first, then split."
+
+
+@define(
+    "00.step_keys",
+    difficulty=2,
+    minutes=5,
+    check=check_step_keys,
+    hints=(
+        "Two things to separate: one step from the next, and three uses within a step. One function does each.",
+        "`jax.random.fold_in(key, step)` is a key that belongs to this step, also where `step` is traced.",
+        "Split that key: `jax.random.split(jax.random.fold_in(key, step), 3)`.",
+    ),
+)
+def step_keys(key, step):
+    """Three keys (latents, dropout, data) for one training step, never used in another. step: a whole number."""
+    return jax.random.split(jax.random.fold_in(key, step), 3)
+
+
+# --- 00.point_gradients ---------------------------------------------------------------------------------------------
+
+
+def check_point_gradients(fn):
+    """A bowl with a known gradient, and a small random network against one derivative after another."""
+    rng = np.random.default_rng(3)
+    first, last = (rng.normal(size=shape).astype(np.float32) for shape in [(2, 8), (8,)])
+
+    def bowl(x):
+        return (_batch(x) ** 2 * jnp.array([0.5, 1.5])).sum(-1)
+
+    def network(x):
+        return jnp.tanh(_batch(x) @ first) @ last
+
+    for n in (5, 1):
+        x = rng.normal(size=(n, 2)).astype(np.float32)
+        _compare_gradients(fn(bowl, jnp.asarray(x)), x * np.float32([1.0, 3.0]), x)
+        slope = 1 - np.tanh(x @ first) ** 2
+        _compare_gradients(fn(network, jnp.asarray(x)), (slope * last) @ first.T, x)
+
+
+def _batch(x):
+    if jnp.ndim(x) != 2:
+        raise Mistake(
+            f"`score` was called on an array of shape {jnp.shape(x)}. It takes a batch (B, 2) and returns (B,), as a "
+            "network does: either differentiate the sum of its scores, or give it `point[None]`."
+        )
+    return x
+
+
+def _compare_gradients(got, expected, x):
+    n = len(x)
+    if np.shape(got) == (n, n, 2):
+        raise Mistake(
+            "You return every score's derivative by every point, (B, B, 2): B times too much, and 0 where the two differ. "
+            "A point's score depends on that point alone, so the gradient of the *sum* has all you want."
+        )
+    if np.shape(got) == (n,):
+        raise Mistake("You return one number a point. The gradient has one for each coordinate: (B, 2).")
+    if np.shape(got) == np.shape(expected) and n > 1:
+        length = np.linalg.norm(expected, axis=1, keepdims=True)
+        for wrong, message in (
+            (
+                expected / n,
+                f"Each gradient is 1/{n} of its own: you differentiate the mean over the batch. Take the sum.",
+            ),
+            (-expected, "The sign is flipped: return the gradient itself, which points where the score grows."),
+            (expected / length, "Your gradients all have length 1. Their length matters: return them as they are."),
+            (np.where(np.arange(n)[:, None] == 0, expected, 0), "Only the first point gets its gradient."),
+            (np.broadcast_to(expected.sum(0), (n, 2)), "Every point gets the same: the sum of all gradients."),
+        ):
+            if close(got, np.float32(wrong), atol=1e-4):
+                raise Mistake(message)
+    same(got, expected, inputs={"x": x}, rtol=1e-4, atol=1e-5, what="gradient")
+
+
+@define(
+    "00.point_gradients",
+    difficulty=2,
+    minutes=5,
+    check=check_point_gradients,
+    hints=(
+        "`jax.grad` needs a function with *one* number as result, and `score` returns B of them. Which one number will do?",
+        "Score i depends on point i alone. So in the gradient of the sum of scores, row i is the gradient of score i.",
+        "`jax.grad(lambda x: score(x).sum())(x)`.",
+    ),
+)
+def point_gradients(score, x):
+    """The gradient of each point's score with respect to that point: x (B, 2), score (B, 2) -> (B,), result (B, 2)."""
+    return jax.grad(lambda x: score(x).sum())(x)
+
+
+# --- 00.train_forward -----------------------------------------------------------------------------------------------
+
+
+class _Normed(nnx.Module):
+    def __init__(self, kernel):
+        rngs = nnx.Rngs(0)
+        self.first = nnx.Linear(*kernel.shape, kernel_init=lambda *_: jnp.asarray(kernel), rngs=rngs)
+        self.norm = nnx.BatchNorm(kernel.shape[1], momentum=0.9, epsilon=1e-5, rngs=rngs)
+
+    def __call__(self, x):
+        return jnp.tanh(self.norm(self.first(x))).sum(-1)
+
+
+def check_train_forward(fn):
+    """A small network with BatchNorm: logits of training mode, statistics moved once, by the rule, inputs untouched."""
+    rng = np.random.default_rng(4)
+    kernel, x = (rng.normal(2, 1, size=shape).astype(np.float32) for shape in [(2, 4), (16, 2)])
+    graph, params, stats = nnx.split(_Normed(kernel), nnx.Param, ...)
+    hidden = x @ kernel
+    before, batch = {"mean": np.zeros(4), "var": np.ones(4)}, {"mean": hidden.mean(0), "var": hidden.var(0)}
+    once = {name: 0.9 * before[name] + 0.1 * batch[name] for name in batch}
+    twice = {name: 0.9 * once[name] + 0.1 * batch[name] for name in batch}
+    training = np.tanh((hidden - batch["mean"]) / np.sqrt(batch["var"] + 1e-5)).sum(-1)
+    evaluation = np.tanh(hidden / np.sqrt(1 + 1e-5)).sum(-1)
+
+    logits, new = two(fn(graph, params, stats, jnp.asarray(x)), "logits", "new_stats")
+    if not close(_statistics(stats), before):
+        raise Mistake(
+            "The statistics that came in were changed in place; inside `jax.grad` that is a TraceContextError. "
+            "Work on a copy: `nnx.merge(..., copy=True)`."
+        )
+    if isinstance(new, nnx.Module):
+        raise Mistake("You return the module. Its BatchNorm statistics are `nnx.state(module, nnx.BatchStat)`.")
+    if close(logits, evaluation, atol=1e-3):
+        raise Mistake("These are the logits of evaluation mode: the running statistics were used, and never move.")
+    same(logits, training, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="logits")
+    got = _statistics(new)
+    for wrong, message in (
+        (before, "The statistics come back as they went in: the update stayed on the merged module. Return its state."),
+        (batch, "You return the batch's own mean and variance. The module has already blended them in: read it."),
+        (twice, "The statistics moved twice: call the module once, and read logits and statistics after that call."),
+    ):
+        if close(got, wrong, atol=1e-3):
+            raise Mistake(message)
+    same(got, once, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="running statistics")
+    # Training calls it inside grad, inside jit.
+    jax.jit(jax.grad(lambda params: fn(graph, params, stats, jnp.asarray(x))[0].sum()))(params)
+
+
+def _statistics(state):
+    """{"mean": …, "var": …} of a state that holds these two and nothing else; a Mistake for any other thing."""
+    try:
+        tree = nnx.to_pure_dict(state)
+        found = {name: np.asarray(tree["norm"][name]) for name in ("mean", "var")}
+    except (KeyError, TypeError, AttributeError):
+        raise Mistake(
+            f"new_stats is a {type(state).__name__}; return the module's statistics as NNX holds them: "
+            "`nnx.state(module, nnx.BatchStat)`."
+        ) from None
+    if len(jax.tree.leaves(state)) > 2:
+        raise Mistake(
+            "You return the parameters along with the statistics. `nnx.state(module, nnx.BatchStat)` selects."
+        )
+    return found
+
+
+@define(
+    "00.train_forward",
+    difficulty=3,
+    minutes=8,
+    check=check_train_forward,
+    hints=(
+        "A pure function keeps nothing behind your back. What the module changes must leave through the `return`.",
+        "`nnx.merge(graph, params, stats, copy=True)` is a fresh module. Call it: the copy updates its statistics. "
+        "`nnx.state(module, kind)` reads all arrays of one kind.",
+        "Merge, `logits = module(x)`, then return `logits, nnx.state(module, nnx.BatchStat)`.",
+    ),
+)
+def train_forward(graph, params, stats, x):
+    """One pass in training mode, as a pure function: (logits, the new BatchNorm statistics). Inputs stay as they are."""
+    module = nnx.merge(graph, params, stats, copy=True)
+    logits = module(x)
+    return logits, nnx.state(module, nnx.BatchStat)
+
+
+# --- 00.labelled_loss -----------------------------------------------------------------------------------------------
+
+
+def check_labelled_loss(fn):
+    """Values against float64, large logits, and every pair of shapes that broadcasts in silence."""
+    rng = np.random.default_rng(5)
+    for n in (5, 2, 1):
+        logits = jnp.asarray(rng.normal(0, 3, n), jnp.float32)
+        labels = jnp.asarray(rng.integers(0, 2, n), jnp.float32)
+        s, y = np.float64(logits), np.float64(labels)
+        expected = (np.logaddexp(0, s) - y * s).mean()
+        got = fn(logits, labels)
+        for wrong, message in (
+            ((np.logaddexp(0, s) - (1 - y) * s).mean(), "The labels are swapped: 1 is real, and costs softplus(−s)."),
+            (-expected, "The sign is flipped: a loss is minimised."),
+        ):
+            if close(got, np.float32(wrong)) and not np.isclose(wrong, expected):
+                raise Mistake(message)
+        same(got, jnp.float32(expected), inputs={"logits": logits, "labels": labels}, atol=1e-5, what="loss")
+    large = fn(jnp.array([200.0, -200.0]), jnp.array([0.0, 1.0]))
+    if not np.isclose(large, 200.0, rtol=1e-3):
+        raise Mistake(f"For the logits 200, −200 with labels 0, 1 the loss is 200; you return {large}. Use softplus.")
+    for a, b in [((4, 1), (4,)), ((4,), (4, 1)), ((4,), (1,)), ((4,), ()), ((1, 1), (1,)), ((2, 3), (3, 2))]:
+        logits, labels = jnp.arange(4.0)[: prod(a)], jnp.array([1.0, 0.0, 1.0, 0.0])[: prod(b)]
+        _refused(fn, jnp.resize(logits, a), jnp.resize(labels, b))
+
+
+def _refused(fn, logits, labels):
+    a, b = logits.shape, labels.shape
+    try:
+        got = fn(logits, labels)
+    except ValueError as error:
+        if all(str(shape) in str(error) for shape in (a, b)):
+            return
+        raise Mistake(f"The error for {a} against {b} should name both shapes; it says: {error}") from None
+    except AssertionError:
+        raise Mistake(
+            "Raise ValueError, with a message: `assert` vanishes under `python -O`, and explains little."
+        ) from None
+    why = "Compare the two shapes before you compute, and raise ValueError if they differ."
+    if a == (4, 1) and close(got, labelled_loss(logits.ravel(), labels)):
+        why = "You reshape in silence: the next layer that forgets its shape is never found. Raise ValueError."
+    elif a == (4, 1) and _refuses(fn, logits[:, 0], labels[:1]):
+        why = "Both have four entries: compare `shape`, not `size` or `len`."
+    elif (a, b) == ((4,), (1,)):
+        why = "Both have one axis: compare the whole `shape`, not `ndim`."
+    raise Mistake(f"Logits {a} and labels {b} pass, and give {np.asarray(got)}. {why}")
+
+
+def _refuses(fn, logits, labels):
+    try:
+        fn(logits, labels)
+    except Exception:
+        return True
+    return False
+
+
+@define(
+    "00.labelled_loss",
+    difficulty=1,
+    minutes=4,
+    check=check_labelled_loss,
+    hints=(
+        "Shapes are plain Python tuples, known even while JAX traces. So an ordinary `if` costs nothing at run time.",
+        "Compare `logits.shape` with `labels.shape`, not their sizes or numbers of axes; put both into the message.",
+        '`if logits.shape != labels.shape: raise ValueError(f"logits {logits.shape}, labels {labels.shape}: …")`, then '
+        "`(jax.nn.softplus(logits) - labels * logits).mean()`.",
+    ),
+)
+def labelled_loss(logits, labels):
+    """Mean of softplus(s) − y·s over logits s and labels y (1 real, 0 fake). ValueError where their shapes differ."""
+    if logits.shape != labels.shape:
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} must have one shape; try logits[:, 0].")
+    return (jax.nn.softplus(logits) - labels * logits).mean()

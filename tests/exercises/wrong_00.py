@@ -1,0 +1,340 @@
+"""Wrong answers to the exercises of notebook 00, each with words of the message that names its mistake."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import sigmoid, softplus
+
+# --- sgd_step
+
+
+def uphill(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p + rate * g, params, grads), value
+
+
+def full_length(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - g, params, grads), value
+
+
+def gradient_returned(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return grads, value
+
+
+def change_returned(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda g: -rate * g, grads), value
+
+
+def order_swapped(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return value, jax.tree.map(lambda p, g: p - rate * g, params, grads)
+
+
+def value_after(loss, params, rate):
+    new = jax.tree.map(lambda p, g: p - rate * g, params, jax.grad(loss)(params))
+    return new, loss(new)
+
+
+def numbers_only(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return params - rate * grads, value
+
+
+def value_forgotten(loss, params, rate):
+    return jax.tree.map(lambda p, g: p - rate * g, params, jax.grad(loss)(params))
+
+
+def unchanged(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    jax.tree.map(lambda p, g: p - rate * g, params, grads)
+    return params, value
+
+
+# --- discriminator_loss
+
+
+def log_of_sigmoid(real_logits, fake_logits):
+    return -jnp.log(sigmoid(real_logits)).mean() - jnp.log(1 - sigmoid(fake_logits)).mean()
+
+
+def epsilon(real_logits, fake_logits):
+    return -jnp.log(sigmoid(real_logits) + 1e-7).mean() - jnp.log(1 - sigmoid(fake_logits) + 1e-7).mean()
+
+
+def clipped(real_logits, fake_logits):
+    real, fake = (jnp.clip(sigmoid(s), 1e-7, 1 - 1e-7) for s in (real_logits, fake_logits))
+    return -jnp.log(real).mean() - jnp.log(1 - fake).mean()
+
+
+def rescued_by_where(real_logits, fake_logits):
+    def minus_log_sigmoid(s):
+        return jnp.where(s < -15, -s, -jnp.log(sigmoid(s)))
+
+    return minus_log_sigmoid(real_logits).mean() + minus_log_sigmoid(-fake_logits).mean()
+
+
+def to_maximise(real_logits, fake_logits):
+    return -softplus(-real_logits).mean() - softplus(fake_logits).mean()
+
+
+def swapped(real_logits, fake_logits):
+    return softplus(real_logits).mean() + softplus(-fake_logits).mean()
+
+
+def summed(real_logits, fake_logits):
+    return softplus(-real_logits).sum() + softplus(fake_logits).sum()
+
+
+def averaged_together(real_logits, fake_logits):
+    return jnp.concatenate([softplus(-real_logits), softplus(fake_logits)]).mean()
+
+
+def halved(real_logits, fake_logits):
+    return (softplus(-real_logits).mean() + softplus(fake_logits).mean()) / 2
+
+
+def fakes_forgotten(real_logits, fake_logits):
+    return softplus(-real_logits).mean()
+
+
+# --- step_keys
+
+
+def step_ignored(key, step):
+    return jax.random.split(key, 3)
+
+
+def one_key_for_all(key, step):
+    key = jax.random.fold_in(key, step)
+    return key, key, key
+
+
+def neighbours_meet(key, step):
+    return [jax.random.fold_in(key, step + i) for i in range(3)]
+
+
+def parent_reused(key, step):
+    key = jax.random.fold_in(key, step)
+    z_key, dropout_key = jax.random.split(key)
+    return key, z_key, dropout_key
+
+
+def parent_itself(key, step):
+    return key, *jax.random.split(jax.random.fold_in(key, step))
+
+
+def seed_from_step(key, step):
+    return jax.random.split(jax.random.key(step), 3)
+
+
+def split_in_a_loop(key, step):
+    for _ in range(step):
+        key, _ = jax.random.split(key)
+    return jax.random.split(jax.random.fold_in(key, 1), 3)
+
+
+def two_keys(key, step):
+    return jax.random.split(jax.random.fold_in(key, step))
+
+
+def noise_returned(key, step):
+    return jax.random.normal(jax.random.fold_in(key, step), (3,))
+
+
+# --- point_gradients
+
+
+def of_the_mean(score, x):
+    return jax.grad(lambda x: score(x).mean())(x)
+
+
+def downhill(score, x):
+    return -jax.grad(lambda x: score(x).sum())(x)
+
+
+def jacobian(score, x):
+    return jax.jacrev(score)(x)
+
+
+def single_points(score, x):
+    return jax.vmap(jax.grad(score))(x)
+
+
+def first_only(score, x):
+    return jax.grad(lambda x: score(x)[0])(x)
+
+
+def unit_length(score, x):
+    grads = jax.grad(lambda x: score(x).sum())(x)
+    return grads / jnp.linalg.norm(grads, axis=1, keepdims=True)
+
+
+def lengths_only(score, x):
+    return jnp.linalg.norm(jax.grad(lambda x: score(x).sum())(x), axis=1)
+
+
+def vector_valued(score, x):
+    return jax.grad(score)(x)
+
+
+# --- train_forward
+
+
+def statistics_kept(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    return module(x), stats
+
+
+def evaluation_mode(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    module.eval()
+    return module(x), nnx.state(module, nnx.BatchStat)
+
+
+def no_copy(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats)
+    return module(x), nnx.state(module, nnx.BatchStat)
+
+
+def module_returned(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    return module(x), module
+
+
+def everything_returned(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    return module(x), nnx.state(module)
+
+
+def called_twice(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    module(x)
+    return module(x), nnx.state(module, nnx.BatchStat)
+
+
+def read_too_early(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    new = jax.tree.map(jnp.copy, nnx.state(module, nnx.BatchStat))
+    return module(x), new
+
+
+def logits_only(graph, params, stats, x):
+    return nnx.merge(graph, params, stats, copy=True)(x)
+
+
+# --- labelled_loss
+
+
+def unguarded(logits, labels):
+    return (softplus(logits) - labels * logits).mean()
+
+
+def sizes_compared(logits, labels):
+    if logits.size != labels.size:
+        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
+    return unguarded(logits, labels)
+
+
+def reshaped(logits, labels):
+    return unguarded(logits.reshape(-1), labels.reshape(-1))
+
+
+def axes_counted(logits, labels):
+    if logits.ndim != labels.ndim:
+        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
+    return unguarded(logits, labels)
+
+
+def asserted(logits, labels):
+    assert logits.shape == labels.shape, f"{logits.shape} {labels.shape}"
+    return unguarded(logits, labels)
+
+
+def silent_error(logits, labels):
+    if logits.shape != labels.shape:
+        raise ValueError("wrong shapes")
+    return unguarded(logits, labels)
+
+
+def labels_swapped(logits, labels):
+    if logits.shape != labels.shape:
+        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
+    return unguarded(logits, 1 - labels)
+
+
+def with_log_of_sigmoid(logits, labels):
+    if logits.shape != labels.shape:
+        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
+    p = sigmoid(logits)
+    return -(labels * jnp.log(p) + (1 - labels) * jnp.log(1 - p)).mean()
+
+
+WRONG = {
+    "00.sgd_step": [
+        (uphill, "goes uphill"),
+        (full_length, "by `rate`"),
+        (gradient_returned, "return the gradient"),
+        (change_returned, "the change alone"),
+        (order_swapped, "order is swapped"),
+        (value_after, "*after* the step"),
+        (numbers_only, "dictionary of arrays"),
+        (value_forgotten, "Return two things"),
+        (unchanged, "never change in place"),
+    ],
+    "00.discriminator_loss": [
+        (log_of_sigmoid, "rounded to 0"),
+        (epsilon, "an ε or a clip"),
+        (clipped, "an ε or a clip"),
+        (rescued_by_where, "its gradient is not"),
+        (to_maximise, "sign is flipped"),
+        (swapped, "Real and fake are swapped"),
+        (summed, "sum over the batch"),
+        (averaged_together, "*plus* a mean over fake"),
+        (halved, "half the loss"),
+        (fakes_forgotten, "second mean is missing"),
+    ],
+    "00.step_keys": [
+        (step_ignored, "every step would see the same noise"),
+        (one_key_for_all, "two draws of one step"),
+        (neighbours_meet, "meets itself"),
+        (parent_reused, "is the parent of another"),
+        (parent_itself, "`key` itself"),
+        (seed_from_step, "do not depend on `key`"),
+        (split_in_a_loop, "fails inside `jax.jit`"),
+        (two_keys, "Return three keys"),
+        (noise_returned, "Return keys"),
+    ],
+    "00.point_gradients": [
+        (of_the_mean, "mean over the batch"),
+        (downhill, "sign is flipped"),
+        (jacobian, "every score's derivative by every point"),
+        (single_points, "takes a batch (B, 2)"),
+        (first_only, "Only the first point"),
+        (unit_length, "length 1"),
+        (lengths_only, "one number a point"),
+        (vector_valued, "scalar-output"),
+    ],
+    "00.train_forward": [
+        (statistics_kept, "come back as they went in"),
+        (evaluation_mode, "evaluation mode"),
+        (no_copy, "copy=True"),
+        (module_returned, "You return the module"),
+        (everything_returned, "parameters along with the statistics"),
+        (called_twice, "moved twice"),
+        (read_too_early, "come back as they went in"),
+        (logits_only, "Return two things"),
+    ],
+    "00.labelled_loss": [
+        (unguarded, "Compare the two shapes"),
+        (sizes_compared, "not `size`"),
+        (reshaped, "reshape in silence"),
+        (axes_counted, "not `ndim`"),
+        (asserted, "`assert` vanishes"),
+        (silent_error, "name both shapes"),
+        (labels_swapped, "labels are swapped"),
+        (with_log_of_sigmoid, "Use softplus"),
+    ],
+}
