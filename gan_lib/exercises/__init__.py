@@ -10,6 +10,7 @@ import contextvars
 import ctypes
 import dataclasses
 import difflib
+import dis
 import functools
 import html
 import importlib
@@ -35,23 +36,18 @@ from gan_lib.exercises.compare import NOTHING, Mistake, fit, same
 
 __all__ = ["Mistake", "NotYet", "check", "define", "exercise", "hint", "names", "progress", "same", "solution"]
 
-TIME_LIMIT = 9.0  # seconds a check may take; with the second that stopping it may need, no cell hangs for over 10 s
-MARKS = {"open": "○", "wrong": "✗", "passed": "✓"}
-LINES = {
-    "open": "open, the reference stands in",
-    "wrong": "not yet, the reference stands in",
-    "passed": "yours is used from here on",
+TIME_LIMIT = 9.0  # seconds for a check; stopping it may take another half, so that no cell hangs for 10
+STATES = {  # mark, words, colour
+    "open": ("○", "open, the reference stands in", "#888888"),
+    "wrong": ("✗", "not yet, the reference stands in", "#d55e00"),
+    "passed": ("✓", "yours is used from here on", "#009e73"),
 }
-COLOURS = {"open": "#888888", "wrong": "#d55e00", "passed": "#009e73"}
-ADVICE = {  # what JAX's longer messages mean in an exercise
-    "TracerBoolConversionError": "inside jit, grad or vmap a Python `if`, `while` or `and` cannot look at an array's "
-    "value; use `jnp.where` or `jax.lax.cond`",
-    "ConcretizationTypeError": "inside jit, grad or vmap `float(x)`, `int(x)` and `x.item()` have no value to read; "
-    "keep the array",
-    "TracerIntegerConversionError": "inside jit, grad or vmap an array cannot be a Python index or a length",
-    "TracerArrayConversionError": "inside jit, grad or vmap NumPy cannot read an array; use `jnp`",
-    "NonConcreteBooleanIndexError": "inside jit, grad or vmap `x[mask]` has no fixed shape; use `jnp.where(mask, x, 0)`",
-    "UnexpectedTracerError": "a value from inside jit, grad or vmap was kept outside; return it from the function",
+ADVICE = {  # what JAX says at length
+    "TracerBoolConversionError": "a Python `if`, `while` or `and` cannot look at it; use `jnp.where` or `jax.lax.cond`",
+    "ConcretizationTypeError": "`float(x)`, `int(x)` and `x.item()` find no value in it; keep the array",
+    "TracerIntegerConversionError": "it cannot be a Python index or length",
+    "TracerArrayConversionError": "NumPy cannot read it; use `jnp`",
+    "NonConcreteBooleanIndexError": "`x[mask]` has no fixed shape there; use `jnp.where(mask, x, 0)`",
 }
 
 
@@ -60,7 +56,7 @@ class NotYet(AssertionError):
 
 
 class _TimeUp(BaseException):
-    """Stops a reader's endless loop; no Exception, since loops may catch those."""
+    """Stops an endless loop. Not an Exception: the loop may catch those."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,67 +64,52 @@ class Exercise:
     name: str
     reference: Callable
     difficulty: int
-    minutes: int
+    minutes: float
     hints: tuple[str, str, str]
     check: Callable
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
 class Card:
-    """A headline and a text, shown as HTML in a notebook and as plain text elsewhere.
+    """A headline and a text: HTML in a notebook, plain text elsewhere.
 
-    The first line of the text is a sentence; the lines after it, or all of them if `code`, keep their columns.
+    The text's first line is a sentence; the others (all of them if `code`) keep their columns. foot: a last line.
     """
 
-    head: str
-    text: str = ""
-    colour: str = "#888888"
-    code: bool = False
+    def __init__(self, head, text="", foot="", colour="#888888", code=False):
+        self.head, self.text, self.foot, self.colour, self.code = head, text, foot, colour, code
 
     def __repr__(self):
-        return f"{self.head}\n{textwrap.indent(self.text, '  ')}".rstrip()
+        return "\n  ".join([self.head, *self.text.splitlines(), *self.foot.splitlines()])
 
     def _repr_html_(self):
-        sentence, _, rest = ("", "", self.text) if self.code else self.text.partition("\n")
-        sentence = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
+        sentence, _, columns = ("", "", self.text) if self.code else self.text.partition("\n")
         box = f"border-left:4px solid {self.colour};background:rgba(127,127,127,.09);padding:.4em .8em;max-width:64em"
-        mono = "margin:.3em 0 0;padding:0;background:none;color:inherit;white-space:pre-wrap;font-size:.92em"
+        pre = "margin:.3em 0;padding:0;background:none;color:inherit;white-space:pre-wrap;font-family:monospace"
         return (
-            f'<div style="{box}"><b>{html.escape(self.head)}</b>'
-            + f'<div style="margin-top:.2em">{sentence}</div>' * bool(sentence)
-            + f'<pre style="{mono}">{html.escape(rest)}</pre></div>' * bool(rest)
-            + "</div>" * (not rest)
+            f'<div style="{box}"><div><b>{html.escape(self.head)}</b></div>'
+            + f"<div>{_marked(sentence)}</div>" * bool(sentence)
+            + f'<pre style="{pre}">{html.escape(columns)}</pre>' * bool(columns)
+            + f'<div style="opacity:.75">{_marked(self.foot)}</div></div>'
         )
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
-class Result:
-    """What a check found: `state` "open", "wrong" or "passed", and why."""
+def _marked(line):
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(line))
 
-    name: str
-    state: str
-    message: str
 
-    @property
-    def passed(self):
-        return self.state == "passed"
+class Result(Card):
+    """What a check found. state: "open", "wrong" or "passed"; message: why; passed: whether it did."""
 
-    def card(self):
-        help_ = f'\nhint("{self.name}") helps, solution("{self.name}") shows the reference.'
-        text = self.message + help_ if self.state == "wrong" else ""
-        return Card(f"{MARKS[self.state]} {self.name} · {LINES[self.state]}", text, COLOURS[self.state])
-
-    def __repr__(self):
-        return repr(self.card())
-
-    def _repr_html_(self):
-        return self.card()._repr_html_()
+    def __init__(self, name, state, message):
+        self.name, self.state, self.message, self.passed = name, state, message, state == "passed"
+        mark, words, colour = STATES[state]
+        foot = f'`hint("{name}")` helps, `solution("{name}")` shows one.'
+        super().__init__(f"{mark} {name} · {words}", *((message, foot) if state == "wrong" else ("", "")), colour)
 
 
 _EXERCISES: dict[str, Exercise] = {}
-_STATES: dict[str, str] = {}  # of this session, by name
+_SESSION: dict[str, str] = {}  # name -> state, the one last touched at the end
 _HINTS = Counter()
-_LAST = [""]  # the notebook last touched in this session
 
 
 # --- for authors ----------------------------------------------------------------------------------------------------
@@ -137,51 +118,41 @@ _LAST = [""]  # the notebook last touched in this session
 def define(name, *, difficulty, minutes, hints, check):
     """Decorator that registers the reference of an exercise and returns it unchanged.
 
-    name: "NN.snake_case"; difficulty: 1–3; minutes: > 0; hints: three texts, more and more concrete;
-    check: function of the reader's function; raises Mistake(message) on a wrong answer, in well under 5 s.
+    name: "NN.snake_case"; difficulty: 1, 2 or 3; minutes: > 0; hints: three texts, more and more concrete;
+    check: function of the reader's function that raises Mistake(message) on a wrong answer, in well under 5 s.
     """
+    texts = {text.strip() for text in hints if isinstance(text, str)} - {""}
     for fine, wanted in (
         (isinstance(name, str) and re.fullmatch(r"\d\d\.[a-z][a-z0-9_]*", name), 'a name such as "01.some_words"'),
-        (type(difficulty) is int and difficulty in (1, 2, 3), "a difficulty of 1, 2 or 3"),
-        (isinstance(minutes, (int, float)) and minutes > 0, "minutes above 0"),
-        (
-            isinstance(hints, (tuple, list))
-            and all(isinstance(text, str) and text.strip() for text in hints)
-            and len(hints) == len({text.strip() for text in hints}) == 3,
-            "exactly three hints, none empty, no two alike",
-        ),
-        (callable(check), "a check to call"),
+        (difficulty in (1, 2, 3), f"a difficulty of 1, 2 or 3; got {difficulty!r}"),
+        (isinstance(minutes, int | float) and minutes > 0, f"minutes above 0; got {minutes!r}"),
+        (not isinstance(hints, str) and len(hints) == len(texts) == 3, f"three different hints; got {hints!r}"),
+        (callable(check), f"a function as check; got {check!r}"),
     ):
         if not fine:
-            got = f"difficulty={difficulty!r}, minutes={minutes!r}, hints={hints!r}, check={check!r}"
-            raise ValueError(f"define({name!r}) needs {wanted}; got {got}.")
+            raise ValueError(f"define({name!r}) needs {wanted}.")
 
     def register(reference):
-        home = reference.__module__
+        home, right = reference.__module__, f"{__name__}.nb{name[:2]}"
         if name in _EXERCISES and _EXERCISES[name].reference.__module__ != home:
             raise ValueError(f"{name!r} is defined twice: in {_EXERCISES[name].reference.__module__} and in {home}.")
-        if home.startswith(f"{__name__}.nb") and home != f"{__name__}.nb{name[:2]}":
-            raise ValueError(f"{name!r} is defined in {home}; it belongs in nb{name[:2]}.py, where it is looked for.")
+        if home.startswith(f"{__name__}.nb") and home != right:
+            raise ValueError(f"{name!r} is defined in {home}, and is looked for in {right}: move it there.")
         _EXERCISES[name] = Exercise(name, reference, difficulty, minutes, tuple(hints), check)
         return reference
 
     return register
 
 
-def _load(notebook):
-    module = f"{__name__}.nb{notebook}"
-    if re.fullmatch(r"\d\d", notebook) and importlib.util.find_spec(module):
-        importlib.import_module(module)
-
-
 def _find(name):
     if not isinstance(name, str):
         raise ValueError(f'an exercise goes by its name, as in @exercise("01.some_words"); got {name!r}.')
+    module = f"{__name__}.nb{name[:2]}"
+    if name not in _EXERCISES and re.match(r"\d\d", name) and importlib.util.find_spec(module):
+        importlib.import_module(module)
     if name not in _EXERCISES:
-        _load(name[:2])
-    if name not in _EXERCISES:
-        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4) or names()
-        raise ValueError(f"there is no exercise {name!r}. Nearest names: {', '.join(near)}.")
+        near = difflib.get_close_matches(name, names(), cutoff=0.4) or names()
+        raise ValueError(f"there is no exercise {name!r}. The nearest names are {', '.join(near)}.")
     return _EXERCISES[name]
 
 
@@ -197,7 +168,7 @@ def exercise(name):
 
     def judge(fn):
         result = check(name, fn)
-        _STATES[name], _LAST[0] = result.state, name[:2]
+        _touch(name, result.state)
         _show(result)
         if result.state == "wrong" and os.environ.get("COURSE_STRICT") == "1":
             raise NotYet(f"{name}: {result.message}")
@@ -207,30 +178,25 @@ def exercise(name):
 
 
 def check(name, fn):
-    """Check `fn` against exercise `name`: a Result with .passed, .message and .state. Never raises what fn raises."""
-    found = _find(name)
-    if _is_open(fn):
-        return Result(name, "open", LINES["open"])
-    message = _unfit(fn, found.reference)
-    if not message:
-        probe = fn if isinstance(fn, type) else _Probe(fn)
-        message = _timed(lambda: _run(found, probe))
-    return Result(name, "wrong" if message else "passed", message or LINES["passed"])
+    """Check `fn` against exercise `name`: a Result with .passed, .message and .state. Raises nothing that fn raises."""
+    state, message = _timed(functools.partial(_judge, _find(name), fn))
+    return Result(name, state, message or STATES[state][1])
 
 
 def hint(name):
     """The next of the three hints of an exercise, as a card."""
-    found = _find(name)
-    _HINTS[name], _LAST[0] = _HINTS[name] + 1, name[:2]
+    hints = _find(name).hints
+    _touch(name)
+    _HINTS[name] += 1
     if _HINTS[name] > 3:
         return Card(name, f'There are no more hints: `solution("{name}")` shows the reference.')
-    return Card(f"{name} · hint {_HINTS[name]} of 3", found.hints[_HINTS[name] - 1])
+    return Card(f"{name} · hint {_HINTS[name]} of 3", hints[_HINTS[name] - 1])
 
 
 def solution(name):
     """The source of the reference, as a card."""
-    reference, _LAST[0] = inspect.unwrap(_find(name).reference), name[:2]
-    source = textwrap.dedent(inspect.getsource(reference))
+    source = textwrap.dedent(inspect.getsource(_bare(_find(name).reference)))
+    _touch(name)
     node = ast.parse(source).body[0]
     first = [d.lineno for d in node.decorator_list if not ast.unparse(d).startswith("define(")] + [node.lineno]
     return Card(f"{name} · solution", "\n".join(source.splitlines()[first[0] - 1 :]), code=True)
@@ -238,36 +204,42 @@ def solution(name):
 
 def progress(notebook=None):
     """A card of the exercises of a notebook ("01"; by default the one last touched) with state, difficulty, minutes."""
-    notebook = notebook or _LAST[0]
+    notebook = notebook or next(reversed(_SESSION), "")[:2]
     listed = [_find(name) for name in names(notebook)]
-    width = max(len(found.name) for found in listed)
-    rows = [
-        f"{MARKS[_STATES.get(e.name, 'open')]} {e.name:<{width}}  difficulty {e.difficulty}/3  {e.minutes:>2} minutes"
-        for e in listed
-    ]
-    done = sum(_STATES.get(found.name) == "passed" for found in listed)
+    states = [_SESSION.get(found.name, "open") for found in listed]
+    width = max((len(found.name) for found in listed), default=0)
+    rows = (
+        f"{STATES[state][0]} {found.name:<{width}}  difficulty {found.difficulty}/3  {found.minutes:>3g} minutes"
+        for state, found in zip(states, listed, strict=True)
+    )
     head = f"Notebook {notebook}" if notebook else "All notebooks"
-    return Card(f"{head} · {done} of {len(listed)} exercises done", "\n".join(rows), code=True)
+    return Card(f"{head} · {states.count('passed')} of {len(states)} exercises done", "\n".join(rows), code=True)
 
 
 def names(notebook=None):
-    """The names of all exercises, or of one notebook's ("01"), in order. ValueError if it has none."""
+    """The names of all exercises, or of one notebook's ("01"), in order. ValueError if that has none."""
     for module in pkgutil.iter_modules(__path__):
-        if re.fullmatch(r"nb\d\d", module.name) and (not notebook or module.name == f"nb{notebook}"):
+        if re.fullmatch(r"nb\d\d", module.name):
             importlib.import_module(f"{__name__}.{module.name}")
-    found = [name for name in _EXERCISES if not notebook or name.startswith(f"{notebook}.")]
+    found = [name for name in _EXERCISES if not notebook or name[:2] == notebook]
     if notebook and not found:
-        known = ", ".join(sorted({name[:2] for name in names()}))
+        known = ", ".join(sorted({name[:2] for name in _EXERCISES}))
         raise ValueError(f"notebook {notebook!r} has no exercises; these have: {known}.")
-    return sorted(found, key=lambda name: name[:2])  # stable: within a notebook, in the order of definition
+    return sorted(found, key=lambda name: name[:2])  # within a notebook they stay in the order of definition
+
+
+def _touch(name, state=None):
+    _SESSION[name] = state or _SESSION.get(name, "open")
+    _SESSION[name] = _SESSION.pop(name)  # to the end
 
 
 def _show(card):
-    shell = "IPython" in sys.modules and sys.modules["IPython"].get_ipython()
-    if shell:
-        sys.modules["IPython"].display.display(card)
+    if getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)():
+        from IPython.display import display  # the shell is there, so is this
+
+        display(card)
     else:
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # a console may lack ○ ✗ ✓
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # some consoles lack ○ ✗ ✓
         print(repr(card).encode(encoding, "replace").decode(encoding))
 
 
@@ -276,13 +248,13 @@ def _show(card):
 
 def _bare(fn):
     """The function inside jit, partial and the like."""
-    while isinstance(fn, functools.partial) or hasattr(fn, "__wrapped__"):
-        fn = fn.func if isinstance(fn, functools.partial) else fn.__wrapped__
+    for _ in range(20):
+        fn = fn.func if isinstance(fn, functools.partial) else getattr(fn, "__wrapped__", fn)
     return fn
 
 
 def _is_open(fn):
-    """Whether the body (of any method, for a class) is nothing but a docstring, `...` or `pass`."""
+    """Whether the body (for a class: of one of its methods) is nothing but a docstring, `...` or `pass`."""
     fn = _bare(fn)
     if isinstance(fn, type):
         methods = [item for item in vars(fn).values() if inspect.isfunction(item)]
@@ -292,25 +264,29 @@ def _is_open(fn):
     try:
         node = ast.parse(textwrap.dedent(inspect.getsource(fn))).body[0]
         if node.name == fn.__name__:
-            return all(
-                isinstance(line, ast.Pass) or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
-                for line in node.body
-            )
-    except Exception:  # no source, or one that has changed since: compare the code with that of a stub
+            return all(map(_idle, node.body))
+    except Exception:  # no source, or not the one that was run: an empty body only loads and returns None
         pass
-    return fn.__code__.co_code == (lambda: None).__code__.co_code and fn.__code__.co_consts[-1:] == (None,)
+    empty = {"NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE"}
+    steps = [step for step in dis.get_instructions(fn) if step.opname != "RESUME"]
+    return all(step.opname in empty and step.argval is None for step in steps)
+
+
+def _idle(line):
+    return isinstance(line, ast.Pass) or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
 
 
 def _unfit(fn, reference):
     """Why fn cannot take the reference's place, seen without calling it; "" if nothing speaks against it."""
     if not callable(fn):
         return f"`@exercise` needs a function, and got {type(fn).__name__} {str(fn)[:60]!r}."
-    if isinstance(reference, type) != isinstance(fn, type):
-        return "A class is asked for, not a function." if isinstance(reference, type) else "A function is asked for."
-    for kind, test in (
-        ("an `async def`; write a plain `def`", inspect.iscoroutinefunction),
-        ("a generator (it has a `yield`); use `return`", inspect.isgeneratorfunction),
-        ("an asynchronous generator; write a plain `def` with `return`", inspect.isasyncgenfunction),
+    if isinstance(fn, type) != isinstance(reference, type):
+        kinds = ("class", "function") if isinstance(reference, type) else ("function", "class")
+        return "A {} is asked for, and you give a {}.".format(*kinds)
+    for test, kind in (
+        (inspect.iscoroutinefunction, "an `async def`; write a plain `def`"),
+        (inspect.isasyncgenfunction, "an asynchronous generator; write a plain `def` with `return`"),
+        (inspect.isgeneratorfunction, "a generator, since it has a `yield`; use `return`"),
     ):
         if test(_bare(fn)) and not test(_bare(reference)):
             return f"Your function is {kind}."
@@ -320,9 +296,8 @@ def _unfit(fn, reference):
         return ""
     needed = [p for p in asked.parameters.values() if p.default is p.empty]
     places = [p.name for p in needed if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    words = {p.name: p.name for p in needed if p.kind == p.KEYWORD_ONLY}
     try:
-        given.bind(*places, **words)
+        given.bind(*places, **{p.name: p for p in needed if p.kind == p.KEYWORD_ONLY})
     except TypeError as error:
         return f"Your function takes {_arguments(given)}, and is called with {_arguments(asked)}: {error}."
     return ""
@@ -330,7 +305,7 @@ def _unfit(fn, reference):
 
 def _arguments(signature):
     bare = [p.replace(default=p.empty, annotation=p.empty) for p in signature.parameters.values()]
-    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+    return str(inspect.Signature(bare))
 
 
 # --- running it -----------------------------------------------------------------------------------------------------
@@ -340,14 +315,13 @@ class _Probe:
     """The reader's function as its check sees it: remembers the last call, notices inputs changed in place."""
 
     def __init__(self, fn):
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())
         self.last = None  # (args, kwargs), result
 
     def __call__(self, *args, **kwargs):
-        before = _contents((args, kwargs), copy=True)
+        before = _contents((args, kwargs))
         result = self.__wrapped__(*args, **kwargs)
-        after = _contents((args, kwargs))
-        if before[1] != after[1] or not all(map(_untouched, before[0], after[0])):
+        if _contents((args, kwargs)) != before:
             raise Mistake("Your function changes its inputs in place: build new arrays, lists or dicts instead.")
         self.last = (args, kwargs), result
         return result
@@ -356,63 +330,61 @@ class _Probe:
         return getattr(self.__dict__["__wrapped__"], name)
 
 
-def _contents(tree, copy=False):
-    leaves, structure = jax.tree.flatten(tree, is_leaf=lambda x: not isinstance(x, (dict, list, tuple)))
-    return [np.array(leaf) if copy and isinstance(leaf, np.ndarray) else leaf for leaf in leaves], structure
+def _contents(tree):
+    leaves, structure = jax.tree.flatten(tree, is_leaf=lambda x: not isinstance(x, dict | list | tuple))
+    return structure, [leaf.tobytes() if isinstance(leaf, np.ndarray) else id(leaf) for leaf in leaves]
 
 
-def _untouched(before, after):
-    return (
-        np.array_equal(before, after, equal_nan=before.dtype.kind in "fc")
-        if isinstance(before, np.ndarray)
-        else before is after
-    )
-
-
-def _run(found, probe):
-    """Run the check; the message if it fails, "" if it passes."""
+def _judge(found, fn):
+    """(state, message) of the reader's fn."""
+    probe = None
     try:
+        if _is_open(fn):
+            return "open", ""
+        if message := _unfit(fn, found.reference):
+            return "wrong", message
+        probe = fn if isinstance(fn, type) else _Probe(fn)
         found.check(probe)
-        return ""
     except (KeyboardInterrupt, _TimeUp):
         raise
     except Mistake as mistake:
-        return _misfit(probe, found.reference, only_nothing=True) or str(mistake)
+        returned = getattr(probe, "last", None) or (None, "something")
+        return "wrong", (returned[1] is None and _misfit(probe, found.reference)) or str(mistake)
     except BaseException as error:
-        kind, frames = type(error).__name__, list(traceback.walk_tb(error.__traceback__))
-        said = f"{kind}: {ADVICE[kind]}" if kind in ADVICE else f"{kind}: {_brief(error)}".rstrip(": ")
-        place = _place(frames)
-        if place:
-            return f"Your code raises {said}\n{place}"
-        return _misfit(probe, found.reference) or f"The check cannot go on with your function: {said}"
+        said = f"{type(error).__name__}: {_brief(error)}".rstrip(": ")
+        if place := _place(traceback.walk_tb(error.__traceback__)):
+            return "wrong", f"Your code raises {said}\n{place}"
+        return "wrong", _misfit(probe, found.reference) or f"The check cannot go on with your function: {said}"
+    return "passed", ""
 
 
-def _misfit(probe, reference, only_nothing=False):
-    """What is wrong with the type or shape of the last result, by the reference on the same arguments; "" if nothing."""
-    if not isinstance(probe, _Probe) or probe.last is None or (only_nothing and probe.last[1] is not None):
+def _misfit(probe, reference):
+    """What is wrong with the type or shape of the last result, by the reference on the same inputs; "" if nothing."""
+    if not isinstance(probe, _Probe) or not probe.last:
         return ""
-    try:
+    call, result = probe.last
+    try:  # tracers of a transformation that is over become zeros
         args, kwargs = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.core.Tracer) else x, probe.last[0]
+            lambda x: jnp.zeros(x.shape, x.dtype) if isinstance(x, jax.core.Tracer) else x, call
         )
-        fit(probe.last[1], reference(*args, **kwargs))
+        fit(result, reference(*args, **kwargs))
     except Mistake as mistake:
         return str(mistake)
     except Exception:
-        return NOTHING if probe.last[1] is None else ""
+        return NOTHING if result is None else ""
     return ""
 
 
 def _brief(error):
     """The first informative lines of an error's message, without paths and addresses."""
+    if type(error).__name__ in ADVICE:
+        return f"inside jit, grad or vmap an array has no value yet: {ADVICE[type(error).__name__]}."
     kept = []
-    for line in str(error).strip().splitlines():
-        told = kept and not kept[-1].endswith(":")
-        if told and (not line.strip() or ".py" in line or line.startswith(("The error occurred", "This ", "See "))):
+    for line in filter(str.strip, str(error).splitlines()):
+        if kept and (".py" in line or line.startswith(("The error occurred", "This ", "See ", "-----"))):
             break
-        kept += [line.strip()] * bool(line.strip())
-    text = re.sub(r" at 0x[0-9a-f]+|\S*[\\/]\S+\.py(:\d+)*", "", " ".join(kept[:3]))
-    return textwrap.shorten(text, 300, placeholder=" …")
+        kept.append(re.sub(r" at 0x[0-9a-f]+|\S*[\\/]\S+\.py(:\d+)*", "", line.strip()))
+    return textwrap.shorten(" ".join(kept[:3]), 300, placeholder=" …")
 
 
 _INSTALLED = (
@@ -423,20 +395,21 @@ _INSTALLED = (
 
 
 def _place(frames):
-    """ "line 3:  the code", of the innermost of (frame, line) that is in the reader's code; "" if none is."""
+    """The innermost of (frame, line)s in the reader's code, as "line 3:  x = y", or "" if none is."""
+    frames = list(frames)
     calls = [i for i, (frame, _) in enumerate(frames) if frame.f_code is _Probe.__call__.__code__]
     for frame, number in reversed(frames[calls[-1] + 1 if calls else 0 :]):
         file = frame.f_code.co_filename
-        if not file.startswith(_INSTALLED) and "-packages" + os.sep not in file:
-            return f"line {number}:  {linecache.getline(file, number, frame.f_globals).strip()}".rstrip(": ")
+        if not file.startswith(_INSTALLED) and f"-packages{os.sep}" not in file:
+            code = linecache.getline(file, number, frame.f_globals).strip()
+            return f"line {number}:  {code}" if code else f"line {number}"
     return ""
 
 
 def _timed(job):
-    """What job() returns, or after TIME_LIMIT a message that says where the reader's code was.
+    """What job() returns, or after TIME_LIMIT a wrong state that says where the reader's code was.
 
-    The job runs in a thread, so that a loop that never returns to Python (in XLA, or under a bare `except`) cannot
-    keep the notebook waiting either; the thread is then left behind.
+    The job has its own thread: neither a loop inside XLA nor one with a bare `except` can keep the notebook waiting.
     """
     outcome, done = [], threading.Event()
 
@@ -444,30 +417,29 @@ def _timed(job):
         try:
             outcome.append((job(), None))
         except BaseException as error:
-            outcome.append(("", error))
+            outcome.append((None, error))
         finally:
             done.set()
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
     thread.start()
     try:
-        finished = done.wait(TIME_LIMIT)
+        if not done.wait(TIME_LIMIT):
+            frame = sys._current_frames().get(thread.ident)
+            place = _place(list(traceback.walk_stack(frame))[::-1]) if frame else ""
+            ending = "" if _stop(thread) else " It is still running: restart the kernel when you can."
+            return "wrong", f"Stopped after {TIME_LIMIT:.0f} s: does a loop never end?{ending}\n{place}".rstrip()
     except BaseException:  # the reader's interrupt
         _stop(thread)
         raise
-    if finished:
-        message, error = outcome[0]
-        if error:
-            raise error
-        return message
-    frame = sys._current_frames().get(thread.ident)
-    place = _place(list(traceback.walk_stack(frame))[::-1]) if frame else ""
-    ending = "" if _stop(thread) else " It is still running: restart the kernel when you can."
-    return f"Stopped after {TIME_LIMIT:.0f} s: does a loop never end?{ending}\n{place}".rstrip()
+    result, error = outcome[0]
+    if error:
+        raise error
+    return result
 
 
 def _stop(thread):
-    for _ in range(5):  # again, since a bare `except` catches it
+    for _ in range(5):  # more than once: a bare `except` catches it
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_TimeUp))
         thread.join(0.1)
         if not thread.is_alive():
