@@ -1,0 +1,249 @@
+"""Data: images of digits and of clothes, and 2-D mixtures whose density is known exactly.
+
+A set of images is four files, `train-images-idx3-ubyte.gz` and so on. Each is taken from the first of these folders
+that has it (<name> is `mnist` or `fashion-mnist`), and must then have the right sha256, or you get a `DataError`:
+
+1. `data/<name>/` of the repository, where MNIST is,
+2. `<GAN_COURSE_DATA>/<name>/`, if that environment variable is set,
+3. `/usr/share/datasets/<name>/`, where Debian's package dataset-fashion-mnist puts it,
+4. `gan-course/<name>/` in your cache folder; if it is not there either, it is downloaded to this place.
+"""
+
+import hashlib
+import http.client
+import math
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+REPOSITORY = Path(__file__).resolve().parents[1] / "data"
+SYSTEM = Path("/usr/share/datasets")
+MIRRORS = {
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),  # not https: mind the checksum
+}
+SHA256 = {  # of the decompressed content: the same file can be compressed in many ways
+    "mnist/train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "mnist/train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "mnist/t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "mnist/t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "fashion-mnist/train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "fashion-mnist/train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "fashion-mnist/t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "fashion-mnist/t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+LIMIT = 2**26  # bytes, more than any of these files holds: a server that sends without end is cut off here
+TIMEOUT = 20.0  # seconds of silence after which a server is given up
+
+
+class DataError(RuntimeError):
+    """A data file is missing, damaged or out of reach; the message names it and says what to do."""
+
+
+def mnist(split="train"):
+    """Handwritten digits: images float32 (N, 28, 28, 1) from -1 (paper) to 1 (ink), labels int32 (N,) from 0 to 9.
+
+    split: "train" (N = 60,000) or "test" (N = 10,000). Raises ValueError on another split, DataError on bad files.
+    Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0.
+    """
+    return _load("mnist", split)
+
+
+def fashion_mnist(split="train"):
+    """Pieces of clothing in MNIST's format: the same shapes, ranges and errors as `mnist`.
+
+    T-shirt, trousers, pullover, dress, coat, sandal, shirt, trainer, bag, boot. Xiao et al. 2017, Zalando; MIT licence.
+    """
+    return _load("fashion-mnist", split)
+
+
+def _load(name, split):
+    if split not in ("train", "test"):
+        raise ValueError(f'split is {split!r}; {name} has "train" (60,000 images) and "test" (10,000 images).')
+    prefix = "train" if split == "train" else "t10k"
+    labels = _parse(_content(f"{name}/{prefix}-labels-idx1-ubyte.gz")).astype(np.int32)
+    images = _parse(_content(f"{name}/{prefix}-images-idx3-ubyte.gz"))[..., None].astype(np.float32)
+    images /= 127.5  # in place: 188 MB are not copied again
+    images -= 1.0
+    return images, labels
+
+
+def _parse(content):
+    """Bytes of an idx file -> uint8 array. Two zeros, the type (8: uint8), the rank, big-endian sizes, the entries."""
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + shape.nbytes).reshape(shape)
+
+
+def _content(file):
+    """The verified content of <name>/<file>. A damaged copy is an error: going on to the next would hide the damage."""
+    for path in _places(file):
+        try:
+            return _unpack(path.read_bytes(), file)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, DataError) as fault:
+            what = fault if isinstance(fault, DataError) else f"cannot be read ({fault.strerror})"
+            cure = "Restore it (in a git checkout: `git checkout data`), or delete it and call again to download it."
+            raise DataError(f"{path} {what}. {cure}") from None
+    return _download(file)
+
+
+def cache_folder():
+    """Where the course keeps what it can make or fetch again: `gan-course` in the user's cache folder."""
+    usual = {"win32": "~/AppData/Local", "darwin": "~/Library/Caches"}.get(sys.platform, "~/.cache")
+    return Path(os.environ.get("XDG_CACHE_HOME") or usual).expanduser() / "gan-course"
+
+
+def _places(file):
+    """The paths a file may have, in the order in which they are tried."""
+    yield REPOSITORY / file
+    if chosen := os.environ.get("GAN_COURSE_DATA"):
+        yield Path(chosen).expanduser() / file
+    yield SYSTEM / file
+    yield cache_folder() / file
+
+
+def _unpack(packed, file):
+    """Decompressed bytes of a .gz, or a DataError with what is wrong, worded to follow the file's name."""
+    if packed[:512].lstrip().startswith(b"<"):
+        raise DataError("is a web page, not data")
+    unpacker = zlib.decompressobj(wbits=31)  # 31: the gzip format
+    try:
+        content = unpacker.decompress(packed, LIMIT)
+    except zlib.error as error:
+        raise DataError(f"is not an intact gzip file ({error})") from None
+    if not unpacker.eof:
+        raise DataError(f"is truncated: it stops after {len(packed):,} bytes")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SHA256[file]:
+        owner = next((other for other, its_digest in SHA256.items() if its_digest == digest), None)
+        what = f"is swapped: it holds the content of {owner}" if owner else "holds something else"
+        raise DataError(f"{what} (decompressed sha256 {digest}, expected {SHA256[file]})")
+    return content
+
+
+def _download(file):
+    """Downloads a file into the cache and returns its content. It lands there verified or not at all."""
+    target = cache_folder() / file
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # made first: is there a place to put it?
+            packed, content = _fetch(file)
+            part = Path(folder) / target.name
+            part.write_bytes(packed)
+            part.replace(target)
+    except OSError as error:
+        cure = f"Make that possible, or set XDG_CACHE_HOME to another folder, or GAN_COURSE_DATA to one with {file}."
+        raise DataError(f"{file} was not there, and {target} cannot be written ({error.strerror}). {cure}") from None
+    return content
+
+
+def _fetch(file):
+    """(packed, decompressed) bytes from the first mirror that sends the right ones, with a progress bar."""
+    name, file_name = file.split("/")
+    tried = []
+    for url in (mirror + file_name for mirror in MIRRORS[name]):
+        try:
+            with (
+                urllib.request.urlopen(url, timeout=TIMEOUT) as response,
+                tqdm.wrapattr(response, "read", total=response.length, desc=file) as stream,
+            ):
+                packed = bytearray()
+                while len(packed) < LIMIT and (chunk := stream.read(2**16)):
+                    packed += chunk
+            return packed, _unpack(packed, file)
+        except (DataError, OSError, http.client.HTTPException) as fault:
+            tried.append(f"{url}: {fault}")
+            if isinstance(fault, urllib.error.HTTPError):
+                fault.close()  # it is also the open page that explains the error
+    lines = [f"{file} cannot be downloaded:", *tried, "and is in none of these places:", *map(str, _places(file))]
+    cure = f"Check the network (proxy: set http_proxy, https_proxy), or set GAN_COURSE_DATA to a folder with {file}."
+    raise DataError("\n  ".join(lines) + f"\n{cure}")
+
+
+class Mixture:
+    """Equally weighted round Gaussians in the plane; ready for use inside jit, grad and vmap.
+
+    means: (K, 2), the modes; std: the one standard deviation of all, in both directions.
+    Raises ValueError on another shape, on means that are not finite and on std ≤ 0.
+    """
+
+    def __init__(self, means, std):
+        means = np.asarray(means, float)
+        if means.ndim != 2 or means.shape[1] != 2 or not len(means) or not np.isfinite(means).all():
+            raise ValueError(f"means has shape {means.shape}, expected (K, 2) with K ≥ 1 and finite entries.")
+        _positive(std=std)
+        self.means, self.std = jnp.asarray(means, float), float(std)
+
+    def sample(self, key, n):
+        """n independent points, (n, 2)."""
+        key_mode, key_noise = jax.random.split(key)
+        mode = jax.random.randint(key_mode, (n,), 0, len(self.means))
+        return self.means[mode] + self.std * jax.random.normal(key_noise, (n, 2))
+
+    def log_prob(self, x):
+        """Log density, in nats, at the points x (n, 2): (n,). Raises ValueError on another shape."""
+        x = jnp.asarray(x)
+        if x.ndim != 2 or x.shape[1] != 2:
+            raise ValueError(f"x has shape {x.shape}, expected (n, 2); for a single point use x[None].")
+        distance = (x[:, None] - self.means) / self.std  # (n, K, 2), in standard deviations
+        # A plain sum of exponentials is 0, and its log -inf, from 15 standard deviations off every mode.
+        log_sum = jax.nn.logsumexp(-0.5 * jnp.sum(distance**2, axis=-1), axis=-1)
+        return log_sum - math.log(len(self.means) * 2 * math.pi * self.std**2)
+
+
+def ring(modes=8, radius=1.0, std=0.01):
+    """Modes at equal angles on a circle, the first at angle 0 (Srivastava et al. 2017, VEEGAN).
+
+    The full turn is left out, because it is angle 0 again: a ring that includes both has one mode fewer.
+    """
+    _positive(modes=modes, radius=radius)
+    return Mixture(radius * _circle(2 * np.pi * np.arange(modes) / modes), std)
+
+
+def grid(side=5, spacing=2.0, std=0.05):
+    """side × side modes, `spacing` apart, around the origin (Srivastava et al. 2017, VEEGAN)."""
+    _positive(side=side, spacing=spacing)
+    place = spacing * (np.arange(side) - (side - 1) / 2)
+    return Mixture(np.stack(np.meshgrid(place, place), axis=-1).reshape(-1, 2), std)
+
+
+def spiral(turns=2.0, radius=2.0, std=0.05):
+    """A band along the spiral that leaves the origin and after `turns` turns reaches `radius`; see `_band`."""
+    _positive(turns=turns, radius=radius, std=std)
+    return Mixture(_band(lambda t: radius * t[:, None] * _circle(2 * np.pi * turns * t), std), std)
+
+
+def two_moons(radius=1.0, std=0.05):
+    """Bands along two half circles, each reaching into the other, around the origin; see `_band`."""
+    _positive(radius=radius, std=std)
+    upper = _band(lambda t: radius * (_circle(np.pi * t) - np.array([0.5, 0.25])), std)
+    return Mixture(np.concatenate([upper, -upper]), std)
+
+
+def _band(curve, std):
+    """Modes (K, 2) along a curve, a function of t in [0, 1], so close (≤ std) that on a line density varies by 1e-8."""
+    points = curve(np.linspace(0, 1, 10_000))
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    place = np.linspace(0, length[-1], 1 + math.ceil(length[-1] / std))
+    return np.stack([np.interp(place, length, coordinate) for coordinate in points.T], axis=-1)
+
+
+def _circle(angle):
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def _positive(**arguments):
+    for name, value in arguments.items():
+        whole = name in ("modes", "side")  # counts
+        if not 0 < value < math.inf or (whole and value != int(value)):
+            raise ValueError(f"{name} is {value!r}, expected a {'whole' if whole else 'finite'} number above 0.")
