@@ -1,0 +1,53 @@
+# The commands of the course. `make` lists them. The first one sets up .venv; the next ones start at once.
+
+export PYTHON
+ARGS =
+RUN = .venv/bin/python
+FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
+PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+
+# $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do.
+stop = $(if $(1),$(error $(1)))
+ready = $(call stop,$(shell sh .ci/setup.sh $(1) $(2) $(3)))
+
+.PHONY: help lab test run notebooks lint format test-floor constraints setup
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Options: PYTHON=/path/to/python3.12 for the set-up; ARGS="..." is handed on, as in make notebooks ARGS="01 --force"'
+
+lab: setup ## open JupyterLab at the first notebook
+	@cd notebooks && ../$(RUN) -m jupyterlab 00_start_here.ipynb $(ARGS)
+
+test: lint ## check everything: style, library, exercises, notebooks (about ten minutes)
+	@$(RUN) $(PYTEST) $(ARGS)
+
+run: setup ## execute all notebooks, in order, into build/, with a table of times
+	@$(RUN) notebooks/source/build.py --run build $(ARGS)
+
+notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
+	@$(RUN) notebooks/source/build.py $(ARGS)
+
+lint: setup ## check the style of library, tests and notebooks
+	@$(RUN) -m ruff check --quiet && $(RUN) -m ruff format --check --quiet
+
+format: setup ## format library, tests and the text of the notebooks
+	@$(RUN) -m ruff check --fix-only --quiet --exclude '*.ipynb' && $(RUN) -m ruff format --quiet --exclude '*.ipynb'
+	@$(RUN) notebooks/source/build.py --format $(ARGS)
+
+test-floor: ## check library and notebooks with the oldest supported versions
+	@mkdir -p build
+	@grep -vE '^(jax|jaxlib|flax|optax|numpy)==' constraints.txt >build/floor.txt
+	@printf '%s\n' $(FLOOR) >>build/floor.txt
+	@$(MAKE) --no-print-directory setup-floor
+	@.venv-floor/bin/python $(PYTEST) $(ARGS)
+
+constraints: setup ## write constraints.txt anew, with the newest versions that fit together
+	@$(RUN) .ci/constraints.py
+
+setup:
+	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python)
+
+setup-floor:
+	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python)
