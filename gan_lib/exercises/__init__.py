@@ -32,7 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_lib.exercises.compare import NOTHING, Mistake, fit, same
+from gan_lib.exercises.compare import NOTHING, Mistake, fit, kind_of, same
 
 __all__ = ["Mistake", "NotYet", "check", "define", "exercise", "hint", "names", "progress", "same", "solution"]
 
@@ -195,11 +195,13 @@ def hint(name):
 
 def solution(name):
     """The source of the reference, as a card."""
-    source = textwrap.dedent(inspect.getsource(_bare(_find(name).reference)))
+    reference = _bare(_find(name).reference)
     _touch(name)
-    node = ast.parse(source).body[0]
+    source = inspect.getsource(inspect.getmodule(reference))  # by name, as the lines may have moved since the import
+    node = next(node for node in ast.parse(source).body if getattr(node, "name", "") == reference.__name__)
     first = [d.lineno for d in node.decorator_list if not ast.unparse(d).startswith("define(")] + [node.lineno]
-    return Card(f"{name} · solution", "\n".join(source.splitlines()[first[0] - 1 :]), code=True)
+    lines = source.splitlines()[first[0] - 1 : node.end_lineno]
+    return Card(f"{name} · solution", "\n".join(lines), code=True)
 
 
 def progress(notebook=None):
@@ -279,7 +281,7 @@ def _idle(line):
 def _unfit(fn, reference):
     """Why fn cannot take the reference's place, seen without calling it; "" if nothing speaks against it."""
     if not callable(fn):
-        return f"`@exercise` needs a function, and got {type(fn).__name__} {str(fn)[:60]!r}."
+        return f"`@exercise` needs a function, and got {kind_of(fn)}."
     if isinstance(fn, type) != isinstance(reference, type):
         kinds = ("class", "function") if isinstance(reference, type) else ("function", "class")
         return "A {} is asked for, and you give a {}.".format(*kinds)
@@ -379,8 +381,12 @@ def _brief(error):
     """The first informative lines of an error's message, without paths and addresses."""
     if type(error).__name__ in ADVICE:
         return f"inside jit, grad or vmap an array has no value yet: {ADVICE[type(error).__name__]}."
+    try:
+        text = str(error)
+    except Exception:
+        return ""
     kept = []
-    for line in filter(str.strip, str(error).splitlines()):
+    for line in filter(str.strip, text.splitlines()):
         if kept and (".py" in line or line.startswith(("The error occurred", "This ", "See ", "-----"))):
             break
         kept.append(re.sub(r" at 0x[0-9a-f]+|\S*[\\/]\S+\.py(:\d+)*", "", line.strip()))
@@ -428,7 +434,7 @@ def _timed(job):
             frame = sys._current_frames().get(thread.ident)
             place = _place(list(traceback.walk_stack(frame))[::-1]) if frame else ""
             ending = "" if _stop(thread) else " It is still running: restart the kernel when you can."
-            return "wrong", f"Stopped after {TIME_LIMIT:.0f} s: does a loop never end?{ending}\n{place}".rstrip()
+            return "wrong", f"Stopped after {TIME_LIMIT:g} s: does a loop never end?{ending}\n{place}".rstrip()
     except BaseException:  # the reader's interrupt
         _stop(thread)
         raise

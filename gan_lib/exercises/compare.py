@@ -49,10 +49,10 @@ def fit(got, expected, what="result"):
     """List of (what, got, expected) for each leaf; a Mistake on a wrong type, structure, shape or kind of numbers."""
     if got is None and expected is not None:
         raise Mistake(NOTHING if what == "result" else f"The {what} is None: is a `return` missing?")
-    misfit = f"The {what} is {_kind(got)}, expected {_kind(expected)}"
+    misfit = f"The {what} is {kind_of(got)}, expected {kind_of(expected)}"
     if not all_leaves([expected]):
         ours, theirs = _children(expected), _children(got)
-        if _kind(got) != _kind(expected) or [path for path, _ in ours] != [path for path, _ in theirs]:
+        if kind_of(got) != kind_of(expected) or [path for path, _ in ours] != [path for path, _ in theirs]:
             raise Mistake(f"{misfit}.")
         return [t for (path, e), (_, g) in zip(ours, theirs, strict=True) for t in fit(g, e, what + keystr(path))]
     if not _numeric(expected):
@@ -106,7 +106,7 @@ def _relation(got, expected, sizes, rtol, atol):
         factor = got.ravel()[abs(expected).argmax()] / expected.ravel()[abs(expected).argmax()]
         if np.isfinite(factor) and np.allclose(got, factor * expected, rtol=rtol, atol=atol):
             size = round(max(abs(factor), 1 / abs(factor)))
-            whole = np.isclose(max(abs(factor), 1 / abs(factor)), size, rtol=1e-3)
+            whole = np.isclose(max(abs(factor), 1 / abs(factor)), size, rtol=1e-4)
             if whole and size > 1 and size in sizes and factor > 0:
                 right, wrong = ("mean", "sum") if factor > 1 else ("sum", "mean")
                 ratio = f"{size}" if factor > 1 else f"1/{size}"
@@ -140,22 +140,23 @@ def _plain(x):
     return x.astype(np.complex128 if np.iscomplexobj(x) else np.float64)
 
 
-def _kind(x):
-    name = type(x).__name__
+def kind_of(x):
+    """Words for what x is: "an array of shape (8,)", "a tuple of 2", "None"."""
+    name = ("an " if type(x).__name__[0] in "AEIOUaeiou" else "a ") + type(x).__name__
     if isinstance(x, dict):
         return f"a dict with keys {', '.join(map(repr, sorted(x, key=str)))}"
     if isinstance(x, (list, tuple)):
-        return f"a {name} of {len(x)}"
+        return f"{name} of {len(x)}"
     if _numeric(x):
         return f"an array of shape {np.shape(x)}" if np.ndim(x) else "a number"
     if isinstance(x, type) or (callable(x) and hasattr(x, "__name__")):
         return f"the {'class' if isinstance(x, type) else 'function'} {x.__name__}"
-    return f"a str ({x[:20]!r})" if isinstance(x, str) else "None" if x is None else f"a {name}"
+    return f"a str ({x[:20]!r})" if isinstance(x, str) else "None" if x is None else name
 
 
 def _short(x):
     if not _numeric(x):
-        return x[:200] if isinstance(x, str) else _kind(x)
+        return x[:200] if isinstance(x, str) else kind_of(x)
     if isinstance(x, jax.core.Tracer):
         return f"{x.dtype} {x.shape}"
     entries = _plain(x).ravel()
