@@ -27,7 +27,6 @@ from tqdm import tqdm
 
 from gan_lib.losses import Loss, non_saturating
 
-
 ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
 
 
@@ -280,7 +279,7 @@ def fit(
             bar.set_postfix_str(_summary(metrics, clock, batch_size), refresh=False)
             bar.update(good)
             if good < length:
-                player = Pair._fields[int(finite[:, good].argmin())]
+                player = "generator" if finite[1, good] else "discriminator"  # D moves first: a bad D spoils G
                 bar.write(
                     _diagnosis(first + done + 1, player, {k: v[good] for k, v in metrics.items()}), file=sys.stdout
                 )

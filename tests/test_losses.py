@@ -73,7 +73,9 @@ def test_an_undecided_discriminator_pays_log_2(name):
 def test_the_best_logit_where_the_densities_are_p_and_q(loss, optimum):
     """Minimise p·loss(real at s) + q·loss(fake at s) over one logit s, on a fine grid."""
     grid = jnp.linspace(-5, 5, 20001)
-    one = jax.vmap(lambda s: jnp.stack([loss.discriminator(s[None], jnp.zeros(1)), loss.discriminator(jnp.zeros(1), s[None])]))
+    one = jax.vmap(
+        lambda s: jnp.stack([loss.discriminator(s[None], jnp.zeros(1)), loss.discriminator(jnp.zeros(1), s[None])])
+    )
     on_real, on_fake = one(grid).T
     for p, q in [(0.9, 0.1), (0.3, 0.7), (0.45, 0.55)]:
         np.testing.assert_allclose(grid[np.argmin(p * on_real + q * on_fake)], optimum(p, q), atol=2e-3)

@@ -28,8 +28,8 @@ def test_collapse_is_seen():
 
 def test_three_standard_deviations_is_the_edge():
     x = np.asarray(ring().means)[:1]
-    assert mode_coverage(x + [[0.0299, 0]], ring()).high_quality == 1
-    assert mode_coverage(x + [[0.0301, 0]], ring()) == (0, 0.0, np.inf)
+    assert mode_coverage(x + np.array([0.0299, 0]), ring()).high_quality == 1
+    assert mode_coverage(x + np.array([0.0301, 0]), ring()) == (0, 0.0, np.inf)
 
 
 @pytest.mark.parametrize("samples", [np.zeros((5, 3)), np.zeros(2), np.zeros((0, 2)), np.full((4, 2), np.nan)])

@@ -1,5 +1,7 @@
 """Dense networks: what is where, and shapes that do not fit."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ def layers(module, kind):
 def test_parameters_are_counted_by_the_formula():
     sizes = (100, 128, 256, 784)
     arrays = jax.tree.leaves(nnx.to_pure_dict(nnx.state(MLP(sizes, rngs=nnx.Rngs(0)), nnx.Param)))
-    assert sum(a.size for a in arrays) == sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert sum(a.size for a in arrays) == sum((a + 1) * b for a, b in pairwise(sizes))
 
 
 def test_it_is_a_chain_of_affine_maps_with_the_activation_between():

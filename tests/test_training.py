@@ -1,0 +1,374 @@
+"""The step against an independent one, the loop's promises, and checkpoints."""
+
+import inspect
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from gan_lib.losses import LOSSES, Loss, minimax, non_saturating
+from gan_lib.nets import MLP
+from gan_lib.training import GAN, Pair, fit, restore, save
+
+KEY = jax.random.key(0)
+DATA = jax.random.normal(jax.random.key(1), (512, 2)) + 2
+
+
+class Critic(nnx.Module):
+    """A discriminator with BatchNorm and dropout: whatever state a network can have."""
+
+    def __init__(self, rngs):
+        self.layers = nnx.Sequential(
+            nnx.Linear(2, 8, rngs=rngs),
+            nnx.BatchNorm(8, rngs=rngs),
+            nnx.Dropout(0.3, rngs=rngs),
+            nnx.Linear(8, 1, rngs=rngs),
+        )
+
+    def __call__(self, x):
+        return self.layers(x).squeeze(-1)
+
+
+def make_gan(**options):
+    parts = dict(
+        generator=lambda rngs: MLP((4, 16, 2), norm=True, rngs=rngs),
+        discriminator=lambda rngs: MLP((2, 16, 1), shape=(), rngs=rngs),
+        latent_dim=4,
+        optimizer=optax.adam(1e-3),
+    )
+    return GAN(**parts | options)
+
+
+PLAIN = make_gan()
+
+
+def same(a, b):
+    """Bitwise, PRNG keys included."""
+    raw = lambda x: np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+    return all((raw(x) == raw(y)).all() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def train(gan=PLAIN, state=None, data=DATA, **options):
+    settings = dict(steps=20, key=jax.random.key(2), batch_size=32, progress=False)
+    return fit(gan, gan.init(KEY) if state is None else state, data, **settings | options)
+
+
+def modules(gan, state):
+    """The two networks, as nnx modules that hold a state's arrays."""
+    nets = []
+    for build, params, rest in zip((gan.generator, gan.discriminator), state.params, state.rest, strict=True):
+        graph, *_ = nnx.split(build(rngs=nnx.Rngs(0)), nnx.Param, ...)
+        nets.append(nnx.merge(graph, params, rest, copy=True))
+    return nets
+
+
+def arrays(module):
+    _, params, rest = nnx.split(module, nnx.Param, ...)
+    return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
+
+
+# --- the step -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_step_equals_the_algorithm_written_plainly(name):
+    """Two separate updates with nnx modules, the generator run twice: D first, then G against the new D, same latents."""
+    gan = make_gan(loss=LOSSES[name], discriminator=Critic, optimizer=optax.sgd(0.1), averaging=0.0)
+    state, real, key = gan.init(KEY), DATA[:32], jax.random.key(3)
+    new, metrics = jax.jit(gan.step)(state, real, key)
+
+    def move(module, loss):
+        value, grads = nnx.value_and_grad(loss)(module)
+        nnx.update(module, jax.tree.map(lambda p, g: p - 0.1 * g, nnx.state(module, nnx.Param), grads))
+        return value
+
+    def copy(module):
+        return nnx.merge(*nnx.split(module), copy=True)
+
+    @jax.jit
+    def plain_step(state):
+        g, d = modules(gan, state)
+        z = jax.random.normal(jax.random.split(key)[0], (32, 4))
+        fake = copy(g)(z)  # D's business: G's statistics stay
+        d_loss = move(d, lambda d: gan.loss.discriminator(d(real), d(fake)))
+
+        def g_objective(g):
+            judge = copy(d)
+            return gan.loss.generator(judge(real), judge(g(z)))
+
+        g_loss = move(g, g_objective)
+        return (d_loss, g_loss), (arrays(g)[0], arrays(d)[0]), arrays(g)[1]
+
+    values, params, g_rest = plain_step(state)
+    np.testing.assert_allclose([metrics["d_loss"], metrics["g_loss"]], values, rtol=1e-4)
+    for ours, plain in zip(
+        jax.tree.leaves((new.params, new.rest.generator)), jax.tree.leaves((params, g_rest)), strict=True
+    ):
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+    assert new.step == 1
+
+
+def test_step_reads_like_the_algorithm_box():
+    lines = [line for line in inspect.getsource(GAN.step).splitlines() if line.strip()]
+    assert len(lines) <= 25
+
+
+def test_step_is_pure_and_its_key_decides():
+    state, step = PLAIN.init(KEY), jax.jit(PLAIN.step)
+    before = jax.tree.map(jnp.copy, state)
+    one, again, other = (step(state, DATA[:32], jax.random.key(k))[0] for k in (3, 3, 4))
+    assert same(state, before)
+    assert same(one, again)
+    assert not same(one.params, other.params)
+
+
+def test_dropout_masks_are_never_drawn_twice():
+    """The key's counter in the state moves on by every pass: two for D's update, two for G's."""
+    gan = make_gan(discriminator=Critic)
+    count = lambda state: int(state.rest.discriminator["layers"]["layers"][2]["rngs"]["count"])
+    state = gan.init(KEY)
+    assert count(state) == 0
+    for passes in (4, 8):
+        state, _ = gan.step(state, DATA[:8], KEY)
+        assert count(state) == passes
+
+
+def test_the_penalty_is_added_to_the_discriminators_loss_only():
+    penalty = lambda critic, real, fake, *, key: 10 * (critic(real) ** 2).mean() + 7.0
+    gan, state = make_gan(penalty=penalty, optimizer=optax.sgd(0.1)), PLAIN.init(KEY)
+    logits = PLAIN.logits(state, DATA[:32])
+    (_, plain), (_, penalised) = (g.step(state, DATA[:32], KEY) for g in (PLAIN, gan))
+    expected = plain["d_loss"] + 10 * (logits**2).mean() + 7
+    np.testing.assert_allclose(penalised["d_loss"], expected, rtol=1e-5)
+    assert plain["d_grad"] != penalised["d_grad"]
+    np.testing.assert_allclose(plain["g_grad"], PLAIN.step(state, DATA[:32], KEY)[1]["g_grad"])
+
+
+def test_measurements_by_hand():
+    state = PLAIN.init(KEY)
+    _, metrics = PLAIN.step(state, DATA[:32], KEY)
+    real_logits = PLAIN.logits(state, DATA[:32])
+    np.testing.assert_allclose(metrics["d_real"], (1 / (1 + np.exp(-real_logits))).mean(), rtol=1e-5)
+    assert all(np.shape(m) == () for m in metrics.values())
+    assert metrics["g_grad"] > 0
+
+
+def test_the_average_is_the_stated_moving_average():
+    gan, step = make_gan(averaging=0.9), None
+    state = gan.init(KEY)
+    expected = jax.tree.map(np.asarray, (state.params.generator, state.rest.generator))
+    step = jax.jit(gan.step)
+    for t in range(20):
+        state, _ = step(state, DATA[:32], jax.random.key(t))
+        decay = min(0.9, (1 + t) / (10 + t))
+        latest = state.params.generator, state.rest.generator
+        expected = jax.tree.map(lambda a, b, decay=decay: decay * a + (1 - decay) * b, expected, latest)
+    for ours, plain in zip(jax.tree.leaves(state.average), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, plain, atol=1e-5)
+    z = jax.random.normal(KEY, (5, 4))
+    generator = modules(
+        gan, state._replace(params=Pair(expected[0], state.params[1]), rest=Pair(expected[1], state.rest[1]))
+    )[0]
+    generator.eval()
+    np.testing.assert_allclose(gan.generate(state, z), generator(z), atol=1e-5)
+    np.testing.assert_array_equal(gan.sample(state, KEY, 5), gan.generate(state, z))
+    assert not np.allclose(gan.generate(state, z), gan.generate(state, z, average=False))
+
+
+def test_logits_of_the_wrong_shape_are_explained():
+    gan = make_gan(discriminator=lambda rngs: MLP((2, 16, 1), rngs=rngs))
+    with pytest.raises(ValueError, match=r"got real \(32, 1\).*squeeze"):
+        train(gan)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(generator=MLP((4, 2), rngs=nnx.Rngs(0))), "generator must be a function of rngs"),
+        (dict(discriminator=None), "discriminator must be a function of rngs"),
+        (dict(loss="hinge"), "loss must be a Loss"),
+        (dict(averaging=1.0), r"averaging .* in \[0, 1\); got 1.0"),
+    ],
+)
+def test_parts_that_cannot_be_trained_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_gan(**options)
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def test_one_seed_gives_bitwise_the_same_run_twice():
+    gan = make_gan(discriminator=Critic)
+    (one, first), (two, second) = train(gan), train(gan)
+    assert same(one, two)
+    assert all((first[name] == second[name]).all() for name in first if name != "seconds")
+    assert not same(one, train(gan, key=jax.random.key(9))[0])
+
+
+def test_chunks_steps_and_resumed_runs_agree():
+    whole, history = train(steps=20, chunk=20)
+    stepwise, _ = train(steps=20, chunk=1)
+    half, _ = train(steps=10, chunk=5)
+    resumed, rest = train(state=half, steps=10, chunk=7)
+    assert rest["step"].tolist() == list(range(11, 21))
+    np.testing.assert_array_equal(history["d_loss"][10:], rest["d_loss"])
+    for other in (stepwise, resumed):
+        for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(other), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_the_callers_state_is_spared_and_history_is_plain():
+    state = PLAIN.init(KEY)
+    before = jax.tree.map(jnp.copy, state)
+    new, history = train(state=state)
+    assert same(state, before)
+    assert new.step == 20
+    assert history["step"].tolist() == list(range(1, 21))
+    assert set(history) == {"step", "d_loss", "g_loss", "d_real", "d_fake", "d_grad", "g_grad", "seconds"}
+    assert all(type(v) is np.ndarray and v.shape == (20,) for v in history.values())
+    assert (np.diff(history["seconds"]) >= 0).all()
+
+
+def test_batches_are_random_samples_of_all_the_data():
+    seen = []
+    marked = jnp.stack([jnp.arange(512.0), jnp.zeros(512)], axis=1)
+    spy = lambda critic, real, fake, *, key: jax.debug.callback(lambda x: seen.append(np.asarray(x)), real[:, 0]) or 0.0
+    train(make_gan(penalty=spy), data=marked, steps=100)
+    jax.effects_barrier()
+    batches = np.array(seen)
+    assert batches.shape == (100, 32)
+    assert len(np.unique(batches)) > 500  # of 512: 3,200 draws miss one with probability 0.2 %
+    assert len(np.unique(batches[:, 0])) > 50
+
+
+def test_the_callback_sees_the_start_and_every_so_many_steps():
+    seen = []
+    train(steps=25, every=10, callback=lambda s: seen.append((int(s.step), s)))
+    assert [step for step, _ in seen] == [0, 10, 20]
+    assert np.isfinite(PLAIN.sample(seen[1][1], KEY, 3)).all()  # kept states stay usable
+
+
+def broken_after(step, player):
+    """An optimiser whose learning rate is infinite from that update on."""
+    broken = optax.sgd(lambda count: jnp.where(count >= step, jnp.inf, 1e-3))
+    return Pair(**{name: broken if name == player else optax.sgd(1e-3) for name in Pair._fields})
+
+
+@pytest.mark.parametrize("player", Pair._fields)
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_it_stops_at_the_first_overflow_with_the_last_finite_state(player, chunk, capsys):
+    gan = make_gan(optimizer=broken_after(7, player))
+    state, history = train(gan, chunk=chunk)
+    assert state.step == 7 == len(history["d_loss"])
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(state.params))
+    assert f"Stopped at step 8 because of the {player}" in capsys.readouterr().out
+    sound, _ = train(make_gan(optimizer=broken_after(99, player)), steps=7, chunk=7)
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(sound.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_it_names_the_player_whose_loss_is_not_finite(capsys):
+    naive = Loss(non_saturating.discriminator, lambda real, fake: -jnp.log(jax.nn.sigmoid(fake - 200)).mean())
+    state, history = train(make_gan(loss=naive))
+    assert state.step == 0 == len(history["step"])
+    out = capsys.readouterr().out
+    assert "Stopped at step 1 because of the generator: its loss is inf" in out
+    assert "softplus" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_an_interrupt_keeps_what_was_reached(capsys):
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    state, history = train(steps=10_000_000, chunk=10)
+    assert 0 <= int(state.step) == len(history["step"]) < 10_000_000
+    assert "Interrupted" in capsys.readouterr().out
+    again, _ = train(state=state, steps=10)
+    assert again.step == state.step + 10
+    with pytest.raises(KeyboardInterrupt):  # the handler from before is back
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(5)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_an_interrupt_during_the_callback_keeps_what_was_reached():
+    def slow(state):
+        if state.step == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(60)
+
+    state, history = train(steps=1000, every=10, callback=slow)
+    assert state.step == 10 == len(history["step"])
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (DATA, dict(steps=0), "steps must be a whole number of at least 1; got 0"),
+        (DATA, dict(batch_size=1.5), "batch_size must be a whole number"),
+        (DATA, dict(chunk=-1), "chunk must be a whole number"),
+        (np.zeros((9, 28, 28), np.uint8), {}, "got uint8 of shape.*127.5"),
+        ([1.0, 2.0], {}, "float array of shape"),
+        (DATA.at[0].set(jnp.nan), {}, "not finite"),
+        (jnp.zeros((9, 3)), {}, r"makes samples of shape \(2,\), the data's have \(3,\)"),
+    ],
+)
+def test_bad_input_is_explained(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(data=data, **options)
+
+
+def test_the_bar_shows_losses_scores_and_speed(capsys):
+    train(progress=True)
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("20/20", "loss D", "G ", "D(x)", "D(G(z))", "images/s"))
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_holds_everything(tmp_path):
+    gan = make_gan(discriminator=Critic)
+    state, _ = train(gan)
+    save(tmp_path / "gan.safetensors", state)
+    restored = restore(tmp_path / "gan.safetensors", gan.init(jax.random.key(5)))
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    assert same(restored, state)
+    assert same(train(gan, state=restored)[0], train(gan, state=state)[0])
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "gan.safetensors"
+    save(path, PLAIN.init(KEY))
+    old = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, PLAIN.init(jax.random.key(1)))
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_that_does_not_fit_is_explained(tmp_path):
+    path = tmp_path / "gan.safetensors"
+    save(path, PLAIN.init(KEY))
+    wider = make_gan(discriminator=lambda rngs: MLP((2, 17, 1), shape=(), rngs=rngs))
+    with pytest.raises(ValueError, match=r"another network: at .*16.*17"):
+        restore(path, wider.init(KEY))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="cut short"):
+        restore(path, PLAIN.init(KEY))
+
+
+def test_the_default_loss_is_not_the_saturating_one():
+    assert PLAIN.loss is non_saturating is not minimax
