@@ -1,0 +1,291 @@
+"""What every notebook owes its reader: it is the twin's, it ran, it is short, it explains, its links lead somewhere."""
+
+import ast
+import re
+import statistics
+import subprocess
+import urllib.parse
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from gan_lib import exercises
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+TWINS = {path.stem: path for path in sorted((NOTEBOOKS / "source").glob("*.md"))}
+BUILT = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
+DOCUMENTS = sorted(path for path in (ROOT / "README.md", *(ROOT / "data").rglob("*.md")) if path.exists())
+FEW = 8  # words that count as an explanation
+
+each = pytest.mark.parametrize("name", BUILT)
+
+
+def read(name):
+    return nbformat.read(BUILT[name], as_version=4)
+
+
+def code_cells(name):
+    return [cell for cell in read(name).cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def markdown(name):
+    return [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
+
+
+def where(cell):
+    return f"In [{cell.execution_count}] ({cell.source.strip().splitlines()[0]})"
+
+
+def defined(source):
+    """{name: [syntax trees without docstrings]} of all functions, classes and assigned names, methods included."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, []).append(node)
+    return {name: [bare(node) for node in nodes] for name, nodes in found.items()}
+
+
+def bare(node):
+    """The tree as text, without docstrings."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(inner, clean=False) is not None:
+            inner.body = inner.body[1:] or [ast.Pass()]
+    return ast.dump(node)
+
+
+def test_every_twin_is_built_and_every_notebook_has_a_twin():
+    assert list(TWINS) == list(BUILT), "run `make notebooks`"
+    assert BUILT
+
+
+@each
+def test_cells_equal_the_twin(name):
+    twin = jupytext.reads(TWINS[name].read_text(encoding="utf-8"), fmt="md:myst")
+    assert twin.metadata["kernelspec"]["name"] == "python3"
+    notebook = read(name)
+    for number, (mine, its) in enumerate(zip(notebook.cells, twin.cells, strict=False), start=1):
+        assert mine.source == its.source, f"cell {number}: run `make notebooks`"
+        assert (mine.cell_type, mine.metadata) == (its.cell_type, its.metadata), f"cell {number}: run `make notebooks`"
+    assert len(notebook.cells) == len(twin.cells), "run `make notebooks`"
+
+
+@each
+def test_ran_from_top_to_bottom_without_complaint(name):
+    assert [cell.execution_count for cell in code_cells(name)] == list(range(1, len(code_cells(name)) + 1))
+    for cell in code_cells(name):
+        for output in cell.outputs:
+            assert output.output_type != "error", where(cell)
+            assert "Warning:" not in output.get("text", ""), where(cell)
+            assert "\r" not in output.get("text", ""), where(cell)
+
+
+@each
+def test_metadata_is_the_same_on_every_machine(name):
+    metadata = read(name).metadata
+    assert set(metadata) == {"course", "kernelspec", "language_info"}
+    assert "version" not in metadata.language_info
+    assert not any("execution" in cell.metadata for cell in read(name).cells)
+
+
+@each
+def test_code_cells_are_short(name):
+    lengths = {
+        where(cell): len([line for line in cell.source.splitlines() if line.strip()]) for cell in code_cells(name)
+    }
+    assert {cell: length for cell, length in lengths.items() if length > 25} == {}
+    assert statistics.median(lengths.values()) <= 8
+
+
+@each
+def test_prose_is_neither_thin_nor_long(name):
+    assert 1200 <= len(" ".join(markdown(name)).split()) <= 2500
+
+
+@each
+def test_file_is_small(name):
+    assert BUILT[name].stat().st_size <= 1.5e6
+
+
+@each
+def test_setup_cell_is_the_same_everywhere(name):
+    first = code_cells(name)[0].source
+    assert first == code_cells(min(BUILT))[0].source
+    assert len(first.splitlines()) <= 8
+    assert "receipt()" in first
+
+
+# --- links --------------------------------------------------------------------------------------------------------------
+
+LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:href|src)=\"([^\"]+)\"")
+CODE = re.compile(r"^(```|~~~).*?^\1[^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+
+
+def links(text):
+    return [target or attribute for target, attribute in LINK.findall(CODE.sub("", text))]
+
+
+def anchors(text, github):
+    """What a #fragment may name: ids, and headings as Jupyter (or, for documents, GitHub) turns them into ids."""
+    found = set(re.findall(r"<\w+[^>]*\b(?:id|name)=\"([^\"]+)\"", text))
+    for heading in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        plain = re.sub(r"[`*_]", "", plain)
+        found.add(re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-") if github else plain.replace(" ", "-"))
+    return found
+
+
+def broken_links(path, text):
+    """The relative links of a file that lead nowhere."""
+    broken = []
+    for link in links(text):
+        target, _, fragment = urllib.parse.unquote(link).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue  # an address elsewhere, or inline data
+        file = (path.parent / target).resolve() if target else path
+        if not file.exists() or not file.is_relative_to(ROOT):
+            broken.append(link)
+        elif fragment and file.suffix in (".ipynb", ".md"):
+            there = "\n\n".join(markdown(file.stem)) if file.suffix == ".ipynb" else file.read_text(encoding="utf-8")
+            if fragment not in anchors(there, github=file.suffix == ".md"):
+                broken.append(link)
+    return broken
+
+
+@each
+def test_links_lead_somewhere(name):
+    assert broken_links(BUILT[name], "\n\n".join(markdown(name))) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_of_documents_lead_somewhere(path):
+    assert broken_links(path, path.read_text(encoding="utf-8")) == []
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------------
+
+
+def explains(cell):
+    """Whether a neighbour of a picture has words of its own, beyond headings and formulas."""
+    if cell is None or cell.cell_type != "markdown":
+        return False
+    prose = re.sub(r"^#.*$|\$\$.*?\$\$|\$[^$]*\$|<[^>]+>", " ", cell.source, flags=re.MULTILINE | re.DOTALL)
+    return len(re.findall(r"[A-Za-z]{2,}", prose)) >= FEW
+
+
+@each
+def test_every_picture_has_words_beside_it(name):
+    cells = [cell for cell in read(name).cells if cell.source.strip()]
+    for before, cell, after in zip([None, *cells], cells, [*cells[1:], None], strict=False):
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
+            assert explains(before) or explains(after), where(cell)
+
+
+@each
+def test_pictures_in_the_text_have_alt_text(name):
+    check_alt_text("\n\n".join(markdown(name)))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_pictures_in_documents_have_alt_text(path):
+    check_alt_text(path.read_text(encoding="utf-8"))
+
+
+def check_alt_text(text):
+    text = CODE.sub("", text)
+    assert not re.findall(r"!\[\s*\]\([^)]*\)", text)
+    assert not [tag for tag in re.findall(r"<img\b[^>]*>", text) if not re.search(r"\balt=\"[^\"]+\"", tag)]
+
+
+# --- code and exercises -------------------------------------------------------------------------------------------------
+
+
+@each
+def test_library_code_is_the_library(name):
+    for cell in code_cells(name):
+        if "library" not in cell.metadata.get("tags", []):
+            continue
+        first = cell.source.splitlines()[0]
+        assert re.fullmatch(r"# gan_lib/\w+\.py", first), f"{where(cell)}: the first line names the file"
+        library = defined((ROOT / first[2:]).read_text(encoding="utf-8"))
+        shown = {
+            node.name if hasattr(node, "name") else node.targets[0].id: bare(node)
+            for node in ast.parse(cell.source).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+        }
+        assert shown, f"{where(cell)}: defines nothing"
+        for each_name, tree in shown.items():
+            assert tree in library.get(each_name, []), f"{where(cell)}: {each_name} differs from {first[2:]}"
+
+
+def stubs(name):
+    """{exercise: syntax tree} of the functions and classes under @exercise in a notebook."""
+    found = {}
+    for cell in code_cells(name):
+        for node in ast.walk(ast.parse(cell.source)):
+            for decorator in getattr(node, "decorator_list", []):
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "exercise":
+                    found[ast.literal_eval(decorator.args[0])] = node
+    return found
+
+
+@each
+def test_four_to_six_exercises_each_known_and_open(name):
+    assert set(stubs(name)) == set(exercises.names(name[:2]))
+    assert 4 <= len(stubs(name)) <= 6
+    for exercise, node in stubs(name).items():
+        methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+        bodies = [item.body for item in methods] if isinstance(node, ast.ClassDef) else [node.body]
+        for body in bodies:
+            words = [
+                line for line in body[:-1] if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+            ]
+            assert ast.unparse(body[-1]) == "...", f"{exercise}: the stub ends in ..."
+            assert not words, f"{exercise}: the stub has nothing but a docstring before its ..."
+
+
+@each
+def test_every_exercise_says_how_hard_it_is_and_where_help_is(name):
+    text = "\n\n".join(markdown(name))
+    badges = re.findall(rf"\*\*Exercise {name[:2]}\.\d+ · [^*]+\*\* · difficulty (\d)/3 · (\d+) minutes?", text)
+    known = [exercises._find(exercise) for exercise in stubs(name)]
+    assert badges == [(str(found.difficulty), f"{found.minutes:g}") for found in known]
+    for found in known:
+        assert f'hint("{found.name}")' in text
+    assert f'progress("{name[:2]}")' in "\n".join(cell.source for cell in code_cells(name))
+
+
+def test_every_exercise_belongs_to_a_notebook():
+    assert {exercise[:2] for exercise in exercises.names()} == {name[:2] for name in BUILT}
+
+
+# --- the repository -----------------------------------------------------------------------------------------------------
+
+PRIVATE = {
+    "a path of somebody's machine": r"(?<![\w.~])/(?:home|Users|roo[t]|wor[k]|far[m]|private/var)/|/tmp/ipykernel",
+    "a package registry's host": r"\b(?:pypi|pythonhosted|npmjs|deb\.debian|anaconda)\.(?:org|com)\b",
+}
+
+
+def tracked():
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("what", PRIVATE)
+def test_no_file_tells_where_it_was_made(what):
+    found = {}
+    for path in tracked():
+        raw = path.read_bytes()
+        if b"\0" not in raw[:8000] and path.suffix != ".gz":
+            hits = re.findall(PRIVATE[what], raw.decode("utf-8"))
+            if hits:
+                found[str(path.relative_to(ROOT))] = hits[0]
+    assert found == {}

@@ -1,0 +1,152 @@
+"""pyproject.toml, constraints.txt, environment.yml, Makefile and README.md say the same."""
+
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from gan_lib import notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+SYSTEMS = {
+    "linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"},
+    "arm": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "aarch64"},
+    "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix", "platform_machine": "arm64"},
+    "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
+}
+EXTRAS = ("lab", "test")  # what `make` installs
+
+
+def text(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+SETTINGS = tomllib.loads(text("pyproject.toml"))
+PROJECT = SETTINGS["project"]
+CONSTRAINTS = [Requirement(line) for line in text("constraints.txt").splitlines() if not line.startswith("#")]
+
+
+def environment(python, system):
+    return {**SYSTEMS[system], "python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+
+
+def pins(python, system):
+    """{package: version} that constraints.txt names for one Python and system; each package at most once."""
+    found = {}
+    for pin in CONSTRAINTS:
+        if pin.marker is None or pin.marker.evaluate(environment(python, system)):
+            (exact,) = pin.specifier
+            assert exact.operator == "==", pin
+            assert pin.name not in found, f"{pin.name} is pinned twice for Python {python} on {system}"
+            found[pin.name] = Version(exact.version)
+    return found
+
+
+def direct():
+    """All that pyproject.toml asks for by name in a set-up."""
+    extras = [requirement for extra in EXTRAS for requirement in PROJECT["optional-dependencies"][extra]]
+    return [Requirement(r) for r in PROJECT["dependencies"] + extras + SETTINGS["build-system"]["requires"]]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_direct_dependency_is_pinned_within_its_range(python, system):
+    pinned = pins(python, system)
+    for requirement in direct():
+        assert requirement.name in pinned, f"{requirement.name}: run `make constraints`"
+        assert pinned[requirement.name] in requirement.specifier, requirement
+    assert pinned["jax"] == pinned["jaxlib"]
+
+
+def test_every_package_of_this_installation_is_pinned():
+    pinned, seen = {pin.name for pin in CONSTRAINTS}, set()
+    queue = [(r.name, frozenset(r.extras)) for r in direct() if r.name != "setuptools"]
+    while queue:
+        name, extras = queue.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        assert canonicalize_name(name) in pinned, f"{name}: run `make constraints`"
+        for needed in map(Requirement, importlib.metadata.requires(name) or ()):
+            if not needed.marker or any(needed.marker.evaluate({"extra": extra}) for extra in (extras or {""})):
+                queue.append((needed.name, frozenset(needed.extras)))
+    assert len(seen) > 50
+
+
+def test_pairs_called_tested_are_the_pinned_ones_and_the_floor():
+    tested = {(p["jax"], p["flax"]) for python in PYTHONS for system in SYSTEMS for p in [pins(python, system)]}
+    lowest = {r.name: r.specifier for r in direct()}
+    floor = tuple(str(lowest[name]).removeprefix(">=") for name in ("jax", "flax"))
+    assert {tuple(map(str, pair)) for pair in tested} | {floor} == notebook.TESTED
+
+
+def test_make_test_floor_installs_the_lowest_versions_allowed():
+    floor = dict(pin.split("==") for pin in re.search(r"^FLOOR = (.+)$", text("Makefile"), re.MULTILINE)[1].split())
+    lowest = {r.name: str(r.specifier) for r in map(Requirement, PROJECT["dependencies"])}
+    assert floor.pop("jaxlib") == floor["jax"]
+    assert set(floor) == {"jax", "flax", "optax", "numpy"}
+    for name, version in floor.items():
+        assert lowest[name] == f">={version}"
+
+
+def test_extras_for_accelerators_ask_for_the_same_jax():
+    (jax,) = (r for r in map(Requirement, PROJECT["dependencies"]) if r.name == "jax")
+    for extra in ("cuda", "tpu"):
+        (requirement,) = map(Requirement, PROJECT["optional-dependencies"][extra])
+        assert requirement.name == "jax"
+        assert requirement.extras
+        assert requirement.specifier == jax.specifier
+
+
+def test_no_upper_caps():
+    specifiers = [SpecifierSet(PROJECT["requires-python"]), *(r.specifier for r in direct())]
+    for one in (one for specifier in specifiers for one in specifier):
+        assert one.operator == ">=", one
+
+
+def test_environment_yml_is_the_same_set_up():
+    conda = yaml.safe_load(text("environment.yml"))
+    *packages, pip = conda["dependencies"]
+    (python,) = (Requirement(package).specifier for package in packages if package.startswith("python"))
+    lowest, highest = PYTHONS[0], PYTHONS[-1]
+    assert SpecifierSet(PROJECT["requires-python"]) == SpecifierSet(f">={lowest}")
+    assert python == SpecifierSet(f">={lowest},<3.{int(highest[2:]) + 1}")
+    assert "pip" in packages
+    assert pip["pip"] == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
+    assert f"--editable '.[{','.join(EXTRAS)}]'" in text(".ci/setup.sh")
+    assert f'EXTRAS = ("{EXTRAS[0]}", "{EXTRAS[1]}")' in text(".ci/constraints.py")
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "environment.yml"])
+def test_no_address(name):
+    assert not re.search(r"://|file:|--hash|index-url|find-links|trusted-host", text(name))
+
+
+def test_no_requirement_names_an_address():
+    extras = [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+    assert not any(Requirement(r).url for r in PROJECT["dependencies"] + extras)
+
+
+def test_the_readme_and_ci_name_targets_that_exist():
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    assert {"lab", "test", "run", "notebooks", "lint", "format", "test-floor", "help"} <= targets
+    named = set(
+        re.findall(r"\bmake ([a-z-]+)", " ".join(re.findall(r"`[^`]+`|^    .+|^make .+", text("README.md"), re.M)))
+    )
+    assert {"lab", "test"} <= named <= targets
+    assert re.search(r"^make test$", text(".ci/run"), re.MULTILINE)
+    listed = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
+    assert targets - listed == {"setup", "setup-floor"}
+
+
+def test_the_readme_installs_what_make_installs():
+    lines = re.findall(r"pip install .*", text("README.md"))
+    assert f'pip install -e ".[{",".join(EXTRAS)}]" -c constraints.txt' in "\n".join(lines)
