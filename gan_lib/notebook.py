@@ -14,7 +14,7 @@ from gan_lib import plots
 from gan_lib.data import cache_folder
 
 # (jax, flax) on which every test of the course passes: the oldest supported pair, and those of constraints.txt.
-TESTED = {("0.7.2", "0.11.2"), ("0.10.2", "0.12.8")}
+TESTED = {("0.7.2", "0.11.2"), ("0.10.2", "0.12.8"), ("0.12.0.1", "0.12.12")}
 
 
 def receipt() -> None:

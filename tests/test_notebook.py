@@ -1,0 +1,105 @@
+"""What notebooks need: checks that can fail, honest timing, a receipt."""
+
+import re
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from packaging.requirements import Requirement
+
+from gan_lib import notebook
+from gan_lib.notebook import budget, expect, median_ms, receipt
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"),
+    [
+        (0.98, dict(at_least=0.97)),
+        (0.97, dict(at_least=0.97)),
+        (3, dict(at_most=3)),
+        (jnp.float32(1.0), dict(at_least=0, at_most=2)),
+        (1.38, dict(near=1.386, tol=0.01)),
+    ],
+)
+def test_an_expectation_that_is_met(value, bounds, capsys):
+    expect("name", value, **bounds)
+    assert capsys.readouterr().out.startswith("✓ name: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "words"),
+    [
+        (0.96, dict(at_least=0.97), "0.96 (expected at least 0.97)"),
+        (3.1, dict(at_most=3), "3.1 (expected at most 3)"),
+        (2.5, dict(at_least=0, at_most=2), "(expected at least 0 and at most 2)"),
+        (1.37, dict(near=1.386, tol=0.01), "(expected 1.386 ± 0.01)"),
+        (1.40, dict(near=1.386, tol=0.01), "(expected 1.386 ± 0.01)"),
+        (float("nan"), dict(at_least=0), "nan"),
+        (float("nan"), dict(near=0, tol=9), "nan"),
+    ],
+)
+def test_an_expectation_that_is_not_met(value, bounds, words, capsys, monkeypatch):
+    expect("name", value, **bounds)
+    out = capsys.readouterr().out
+    assert out.startswith("✗ name: ")
+    assert words in out
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    with pytest.raises(AssertionError, match="name"):
+        expect("name", value, **bounds)
+
+
+@pytest.mark.parametrize("bounds", [{}, dict(near=1), dict(tol=1)])
+def test_an_expectation_without_a_bound_is_refused(bounds):
+    with pytest.raises(ValueError, match="needs a bound"):
+        expect("name", 1, **bounds)
+
+
+def test_budget_follows_the_device():
+    assert budget(cpu=1, gpu=2) == (1 if jax.default_backend() == "cpu" else 2)
+
+
+def test_timing_waits_for_the_result():
+    """A callback that sleeps 20 ms on the device: who does not wait measures the dispatch alone."""
+
+    @jax.jit
+    def slow(x):
+        return jax.pure_callback(lambda x: (time.sleep(0.02), x)[1], jax.ShapeDtypeStruct((), jnp.float32), x)
+
+    assert 20 <= median_ms(slow, jnp.float32(1), repeats=3) < 200
+
+
+def test_receipt_says_whether_the_versions_were_tested(capsys, monkeypatch):
+    monkeypatch.setattr(notebook, "TESTED", {(jax.__version__, notebook.flax.__version__)})
+    receipt()
+    assert re.search(rf"jax {re.escape(jax.__version__)}, flax .*\(tested\)", capsys.readouterr().out)
+    monkeypatch.setattr(notebook, "TESTED", set())
+    receipt()
+    assert "not tested" in capsys.readouterr().out
+
+
+def test_tested_versions_are_those_the_project_installs():
+    """The oldest pair, from the Makefile, and the pinned ones."""
+    root = Path(__file__).parents[1]
+    oldest = dict(re.findall(r"(jax|flax)==(\S+)", (root / "Makefile").read_text()))
+    pins = [Requirement(line) for line in (root / "constraints.txt").read_text().splitlines() if "==" in line]
+    pairs = {(oldest["jax"], oldest["flax"])}
+    for python in ("3.11", "3.12", "3.13", "3.14"):
+        of = {
+            pin.name: str(pin.specifier).removeprefix("==")
+            for pin in pins
+            if not pin.marker or pin.marker.evaluate({"python_version": python, "python_full_version": f"{python}.0"})
+        }
+        pairs.add((of["jax"], of["flax"]))
+    assert pairs == notebook.TESTED
+
+
+def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        notebook.enable_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "gan-course" / "xla")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)

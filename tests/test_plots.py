@@ -1,0 +1,118 @@
+"""Do the pictures show what they claim? Read back from the figures' own data."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from gan_lib import plots
+from gan_lib.losses import minimax, non_saturating
+
+HISTORY = {
+    "step": np.arange(1, 201),
+    "d_loss": np.full(200, 1.2),
+    "g_loss": np.linspace(0, 1, 200),
+    "d_real": np.full(200, 0.7),
+    "d_fake": np.full(200, 0.3),
+}
+
+
+def contrast(a, b):
+    """WCAG contrast of two colours."""
+    light = lambda c: np.dot(
+        [0.2126, 0.7152, 0.0722], [v / 12.92 if v < 0.04 else ((v + 0.055) / 1.055) ** 2.4 for v in c]
+    )
+    high, low = sorted([light(to_rgb(a)), light(to_rgb(b))], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_sheet_holds_the_images_in_reading_order():
+    images = np.linspace(-1, 1, 7)[:, None, None, None] * np.ones((1, 4, 6, 1))
+    sheet = plots.samples(images, columns=3).axes[0].images[0].get_array()
+    assert sheet.shape == (3 * 6, 3 * 8)
+    for i in range(7):
+        row, column = divmod(i, 3)
+        np.testing.assert_allclose(
+            sheet[6 * row + 1 : 6 * row + 5, 8 * column + 1 : 8 * column + 7], images[i, 0, 0, 0]
+        )
+    assert (sheet[12:, 8:] == -1).all()  # the rest of the last row is paper
+
+
+@pytest.mark.parametrize("images", [np.zeros((4, 4)), np.zeros((0, 4, 4)), np.zeros((2, 4, 4, 3))])
+def test_a_sheet_of_something_else_is_refused(images):
+    with pytest.raises(ValueError, match=r"shape \(N, H, W\)"):
+        plots.samples(images)
+
+
+def test_loss_curves_have_their_reference_lines():
+    levels = lambda figure: [
+        [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in figure.axes
+    ]
+    assert levels(plots.losses(HISTORY)) == [pytest.approx([2 * np.log(2), np.log(2)]), [0.5]]
+    assert levels(plots.losses(HISTORY, reference=False)) == [[], []]
+
+
+def test_the_moving_mean_lies_on_the_curve():
+    ax = plots.losses(HISTORY).axes[0]
+    bold = next(line for line in ax.lines if line.get_label() == "G's loss")
+    np.testing.assert_allclose(bold.get_ydata(), np.convolve(HISTORY["g_loss"], np.ones(4) / 4, mode="valid"))
+    assert bold.get_xdata()[-1] == 200
+
+
+@pytest.mark.parametrize(("loss", "weight"), [(non_saturating, lambda s: 1 - s), (minimax, lambda s: s)])
+def test_arrows_are_each_fakes_own_descent(loss, weight):
+    """For D's logit s = x the push is (1 − σ(s), 0) with the non-saturating loss and (σ(s), 0) with the minimax one."""
+    fake = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    figure = plots.four_layers(np.ones((50, 2)), fake, lambda x: x[:, 0], generator_loss=loss, arrow=1.0, limit=2)
+    quiver = next(c for c in figure.axes[0].collections if hasattr(c, "U"))
+    np.testing.assert_allclose(quiver.U, weight(1 / (1 + np.exp(-fake[:, 0]))), rtol=1e-4)
+    np.testing.assert_allclose(quiver.V, 0, atol=1e-6)
+    np.testing.assert_allclose(quiver.XY, fake)
+
+
+def test_the_surface_is_the_discriminators_probability():
+    figure = plots.four_layers(np.ones((50, 2)), np.zeros((30, 2)), lambda x: x[:, 0] + 2 * x[:, 1], limit=1.0)
+    surface = figure.axes[0].images[0]
+    assert surface.get_extent() == [-1, 1, -1, 1]
+    corners = surface.get_array()[[0, 0, -1, -1], [0, -1, 0, -1]]  # origin at the bottom left
+    np.testing.assert_allclose(corners, 1 / (1 + np.exp([3, 1, -1, -3])), rtol=1e-5)
+
+
+def test_colours_tell_roles_apart():
+    assert len({plots.REAL, plots.FAKE, plots.JUDGE}) == 3
+    for colour in (plots.REAL, plots.FAKE, plots.JUDGE):
+        assert contrast(colour, "white") > 3
+    fake_side, _, real_side = (np.array(plots.SURFACE(p)[:3]) for p in (0.0, 0.5, 1.0))
+    assert fake_side[0] > fake_side[2]
+    assert real_side[2] > real_side[0]
+
+
+def test_an_animation_is_an_apng_of_all_frames(tmp_path):
+    frames = [np.full((20, 30, 3), shade, np.uint8) for shade in (0, 120, 250)]
+    film = plots.animation(frames, seconds=1.5)
+    film.save(tmp_path / "film.png")
+    png = Image.open(io.BytesIO(film._repr_png_()))
+    assert (tmp_path / "film.png").read_bytes() == film._repr_png_()
+    assert (png.n_frames, png.size, png.info["loop"]) == (3, (30, 20), 0)
+    for i, frame in enumerate(frames):
+        png.seek(i)
+        assert png.info["duration"] == (500 if i < 2 else 1500)
+        np.testing.assert_allclose(np.asarray(png.convert("RGB")), frame, atol=2)
+
+
+def test_figures_make_frames():
+    film = plots.animation([plots.losses(HISTORY), plots.losses(HISTORY, reference=False)])
+    assert Image.open(io.BytesIO(film.png)).n_frames == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 25])
+def test_too_few_or_many_frames_are_refused(count):
+    with pytest.raises(ValueError, match=rf"2 to 24 frames.*got {count}"):
+        plots.animation([np.zeros((2, 2, 3), np.uint8)] * count)
+
+
+def test_frames_of_two_sizes_are_refused():
+    with pytest.raises(ValueError, match="one size"):
+        plots.animation([np.zeros((2, 2, 3), np.uint8), np.zeros((2, 3, 3), np.uint8)])
