@@ -267,7 +267,7 @@ def test_every_exercise_belongs_to_a_notebook():
 # --- the repository -----------------------------------------------------------------------------------------------------
 
 PRIVATE = {
-    "a path of somebody's machine": r"(?<![\w.~])/(?:home|Users|roo[t]|wor[k]|far[m]|private/var)/|/tmp/ipykernel",
+    "a path of somebody's machine": r"(?<![\w.~])/(?:home|Users|roo[t]|wor[k]|far[m]|private/var)/|/tmp/ipykerne[l]",
     "a package registry's host": r"\b(?:pypi|pythonhosted|npmjs|deb\.debian|anaconda)\.(?:org|com)\b",
 }
 
