@@ -103,7 +103,7 @@ class Result(Card):
     def __init__(self, name, state, message):
         self.name, self.state, self.message, self.passed = name, state, message, state == "passed"
         mark, words, colour = STATES[state]
-        foot = f'`hint("{name}")` helps, `solution("{name}")` shows one.'
+        foot = f'`hint("{name}")` gives the next hint, `solution("{name}")` the reference.'
         super().__init__(f"{mark} {name} · {words}", *((message, foot) if state == "wrong" else ("", "")), colour)
 
 
@@ -255,12 +255,12 @@ def _bare(fn):
     return fn
 
 
-def _is_open(fn):
-    """Whether the body (for a class: of one of its methods) is nothing but a docstring, `...` or `pass`."""
+def _is_open(fn, reference):
+    """Whether the body is nothing but a docstring, `...` or `pass`; for a class, that of a method the reference has."""
     fn = _bare(fn)
     if isinstance(fn, type):
-        methods = [item for item in vars(fn).values() if inspect.isfunction(item)]
-        return not methods or any(map(_is_open, methods))
+        methods = {name: item for name, item in vars(fn).items() if inspect.isfunction(item)}
+        return not methods or any(_is_open(item, None) for name, item in methods.items() if name in vars(reference))
     if not inspect.isfunction(fn) or fn.__name__ == "<lambda>":
         return False
     try:
@@ -341,7 +341,7 @@ def _judge(found, fn):
     """(state, message) of the reader's fn."""
     probe = None
     try:
-        if _is_open(fn):
+        if _is_open(fn, found.reference):
             return "open", ""
         if message := _unfit(fn, found.reference):
             return "wrong", message
@@ -350,8 +350,8 @@ def _judge(found, fn):
     except (KeyboardInterrupt, _TimeUp):
         raise
     except Mistake as mistake:
-        returned = getattr(probe, "last", None) or (None, "something")
-        return "wrong", (returned[1] is None and _misfit(probe, found.reference)) or str(mistake)
+        nothing = isinstance(probe, _Probe) and probe.last and probe.last[1] is None
+        return "wrong", (nothing and _misfit(probe, found.reference)) or str(mistake)
     except BaseException as error:
         said = f"{type(error).__name__}: {_brief(error)}".rstrip(": ")
         if place := _place(traceback.walk_tb(error.__traceback__)):
