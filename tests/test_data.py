@@ -412,19 +412,24 @@ def test_no_network(installed, small, monkeypatch, fault):
 
 def test_a_server_without_end_is_cut_off(installed, small, server, monkeypatch):
     monkeypatch.setattr(data, "LIMIT", 2**18)
+    hung_up = []
 
     def endless(handler):
         handler.send_response(200)
         handler.end_headers()
         try:
-            while True:
+            for _ in range(2**9):  # 32 MB, if anybody listens
                 handler.wfile.write(bytes(2**16))
-        except OSError:  # the client has hung up
-            pass
+        except OSError:
+            hung_up.append(handler.path)
 
     server.pages = {f"/{mirror}/{LABELS}": endless for mirror in ("one", "two")}
     assert "cannot be downloaded" in message()
     assert not installed()
+    deadline = time.monotonic() + 5
+    while len(hung_up) < 2 and time.monotonic() < deadline:  # the server finds out a little later
+        time.sleep(0.01)
+    assert len(hung_up) == 2
 
 
 def test_a_small_file_that_unpacks_without_end_is_cut_off(installed, small, server, monkeypatch):
