@@ -1018,7 +1018,7 @@ def changed(change):
             return spoilt
 
         def leaf(x):
-            new = change(x) if isinstance(x, jax.Array | np.ndarray | np.generic | float) else None
+            new = change(x) if isinstance(x, jax.Array | np.ndarray | np.generic | float | int) else None
             turn.made += new is not None
             return x if new is None else new
 
