@@ -41,7 +41,8 @@ def recognise(got, *suspects):
 def pair(got, first, second):
     """The two entries of `got`, or a Mistake that says what was to be returned."""
     if not isinstance(got, tuple | list) or len(got) != 2:
-        raise Mistake(f"Return two things, `{first}, {second}`; you return {type(got).__name__}.")
+        kind = "one array" if hasattr(got, "shape") else f"{len(got)}" if hasattr(got, "__len__") else "one"
+        raise Mistake(f"Return two things, `{first}, {second}`; you return {kind}.")
     return got
 
 
@@ -93,6 +94,10 @@ def check_value(fn):
             "Use log σ(s) = −softplus(−s) and log(1−σ(s)) = −softplus(s)."
         )
     same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-3)
+    slopes = jax.jit(jax.grad(fn, argnums=(0, 1)))(real, fake)  # D climbs it inside jit
+    expected = sigma(-np.asarray(real)) / 6, -sigma(np.asarray(fake)) / 6
+    for kind, logits, got, wanted in zip(("real", "fake"), (real, fake), slopes, expected, strict=True):
+        same(got, wanted, inputs={f"{kind}_logits": logits}, what=f"gradient in the {kind} logits")
 
 
 @define(
@@ -207,6 +212,16 @@ def check_jsd(fn):
                     f"point and 0 in the integral. (Two boxes of width 1, {shift} apart: the answer is {expected:.4f}.)"
                 )
             same(got, expected, inputs={"p": "a box on [0, 1)", "q": f"a box on [{shift}, {shift + 1})"}, atol=1e-5)
+    x = np.linspace(-12, 12, 1201)
+    for theta in (2.0, 6.0):
+        p, q = (np.exp(-0.5 * (x - mean) ** 2) / np.sqrt(2 * np.pi) for mean in (-theta, theta))
+        got, expected = fn(p, q, 0.02), jsd(p, q, 0.02)
+        if not np.isfinite(got) or 5e-7 < abs(got - expected) < 1e-4:
+            raise Mistake(
+                f"Right, but {float(got):.7f} instead of {expected:.7f} for normal densities, whose tails fall to 1e-70: "
+                "float32 rounds them to 0. These arrays are NumPy's, in float64; stay there with `np` instead of `jnp`."
+            )
+        same(got, expected, inputs={"p": f"normal around {-theta}", "q": f"normal around {theta}"}, rtol=0)
 
 
 @define(

@@ -115,6 +115,11 @@ def no_spacing(p, q, dx):
     return np.sum(p * np.log(p / m) + q * np.log(q / m)) / 2
 
 
+def in_float32(p, q, dx):
+    m = (p + q) / 2
+    return dx * (jnp.where(p > 0, p * jnp.log(p / m), 0).sum() + jnp.where(q > 0, q * jnp.log(q / m), 0).sum()) / 2
+
+
 def square_root(p, q, dx):
     return np.sqrt(positive_only(p, q, dx))
 
@@ -266,6 +271,7 @@ WRONG = {
         (bits, "in bits"),
         (no_spacing, "dx is missing"),
         (square_root, "square root"),
+        (in_float32, "float32 rounds them to 0"),
     ],
     "01.generator_losses": [
         (order_swapped, "in the wrong order"),
