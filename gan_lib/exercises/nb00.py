@@ -242,78 +242,6 @@ def step_keys(key, step):
     return jax.random.split(jax.random.fold_in(key, step), 3)
 
 
-# --- 00.point_gradients ---------------------------------------------------------------------------------------------
-
-
-def check_point_gradients(fn):
-    """A bowl with a known gradient, and a small random network against one derivative after another."""
-    rng = np.random.default_rng(3)
-    first, last = (rng.normal(size=shape).astype(np.float32) for shape in [(2, 8), (8,)])
-
-    def bowl(x):
-        return (_batch(x) ** 2 * jnp.array([0.5, 1.5])).sum(-1)
-
-    def network(x):
-        return jnp.tanh(_batch(x) @ first) @ last
-
-    for n in (5, 1):
-        x = rng.normal(size=(n, 2)).astype(np.float32)
-        _compare_gradients(fn(bowl, jnp.asarray(x)), x * np.float32([1.0, 3.0]), x)
-        slope = 1 - np.tanh(x @ first) ** 2
-        _compare_gradients(fn(network, jnp.asarray(x)), (slope * last) @ first.T, x)
-
-
-def _batch(x):
-    if jnp.ndim(x) != 2:
-        raise Mistake(
-            f"`score` was called on an array of shape {jnp.shape(x)}. It takes a batch (B, 2) and returns (B,), as a "
-            "network does: either differentiate the sum of its scores, or give it `point[None]`."
-        )
-    return x
-
-
-def _compare_gradients(got, expected, x):
-    n = len(x)
-    if np.shape(got) == (n, n, 2):
-        raise Mistake(
-            "You return every score's derivative by every point, (B, B, 2): B times too much, and 0 where the two differ. "
-            "A point's score depends on that point alone, so the gradient of the *sum* has all you want."
-        )
-    if np.shape(got) == (n,):
-        raise Mistake("You return one number a point. The gradient has one for each coordinate: (B, 2).")
-    if np.shape(got) == np.shape(expected) and n > 1:
-        length = np.linalg.norm(expected, axis=1, keepdims=True)
-        for wrong, message in (
-            (
-                expected / n,
-                f"Each gradient is 1/{n} of its own: you differentiate the mean over the batch. Take the sum.",
-            ),
-            (-expected, "The sign is flipped: return the gradient itself, which points where the score grows."),
-            (expected / length, "Your gradients all have length 1. Their length matters: return them as they are."),
-            (np.where(np.arange(n)[:, None] == 0, expected, 0), "Only the first point gets its gradient."),
-            (np.broadcast_to(expected.sum(0), (n, 2)), "Every point gets the same: the sum of all gradients."),
-        ):
-            if close(got, np.float32(wrong), atol=1e-4):
-                raise Mistake(message)
-    same(got, expected, inputs={"x": x}, rtol=1e-4, atol=1e-5, what="gradient")
-
-
-@define(
-    "00.point_gradients",
-    difficulty=2,
-    minutes=5,
-    check=check_point_gradients,
-    hints=(
-        "`jax.grad` needs a function with *one* number as result, and `score` returns B of them. Which one number will do?",
-        "Score i depends on point i alone. So in the gradient of the sum of scores, row i is the gradient of score i.",
-        "`jax.grad(lambda x: score(x).sum())(x)`.",
-    ),
-)
-def point_gradients(score, x):
-    """The gradient of each point's score with respect to that point: x (B, 2), score (B, 2) -> (B,), result (B, 2)."""
-    return jax.grad(lambda x: score(x).sum())(x)
-
-
 # --- 00.train_forward -----------------------------------------------------------------------------------------------
 
 
@@ -473,3 +401,75 @@ def labelled_loss(logits, labels):
     if logits.shape != labels.shape:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} must have one shape; try logits[:, 0].")
     return (jax.nn.softplus(logits) - labels * logits).mean()
+
+
+# --- 00.point_gradients ---------------------------------------------------------------------------------------------
+
+
+def check_point_gradients(fn):
+    """A bowl with a known gradient, and a small random network against one derivative after another."""
+    rng = np.random.default_rng(3)
+    first, last = (rng.normal(size=shape).astype(np.float32) for shape in [(2, 8), (8,)])
+
+    def bowl(x):
+        return (_batch(x) ** 2 * jnp.array([0.5, 1.5])).sum(-1)
+
+    def network(x):
+        return jnp.tanh(_batch(x) @ first) @ last
+
+    for n in (5, 1):
+        x = rng.normal(size=(n, 2)).astype(np.float32)
+        _compare_gradients(fn(bowl, jnp.asarray(x)), x * np.float32([1.0, 3.0]), x)
+        slope = 1 - np.tanh(x @ first) ** 2
+        _compare_gradients(fn(network, jnp.asarray(x)), (slope * last) @ first.T, x)
+
+
+def _batch(x):
+    if jnp.ndim(x) != 2:
+        raise Mistake(
+            f"`score` was called on an array of shape {jnp.shape(x)}. It takes a batch (B, 2) and returns (B,), as a "
+            "network does: either differentiate the sum of its scores, or give it `point[None]`."
+        )
+    return x
+
+
+def _compare_gradients(got, expected, x):
+    n = len(x)
+    if np.shape(got) == (n, n, 2):
+        raise Mistake(
+            "You return every score's derivative by every point, (B, B, 2): B times too much, and 0 where the two differ. "
+            "A point's score depends on that point alone, so the gradient of the *sum* has all you want."
+        )
+    if np.shape(got) == (n,):
+        raise Mistake("You return one number a point. The gradient has one for each coordinate: (B, 2).")
+    if np.shape(got) == np.shape(expected) and n > 1:
+        length = np.linalg.norm(expected, axis=1, keepdims=True)
+        for wrong, message in (
+            (
+                expected / n,
+                f"Each gradient is 1/{n} of its own: you differentiate the mean over the batch. Take the sum.",
+            ),
+            (-expected, "The sign is flipped: return the gradient itself, which points where the score grows."),
+            (expected / length, "Your gradients all have length 1. Their length matters: return them as they are."),
+            (np.where(np.arange(n)[:, None] == 0, expected, 0), "Only the first point gets its gradient."),
+            (np.broadcast_to(expected.sum(0), (n, 2)), "Every point gets the same: the sum of all gradients."),
+        ):
+            if close(got, np.float32(wrong), atol=1e-4):
+                raise Mistake(message)
+    same(got, expected, inputs={"x": x}, rtol=1e-4, atol=1e-5, what="gradient")
+
+
+@define(
+    "00.point_gradients",
+    difficulty=2,
+    minutes=5,
+    check=check_point_gradients,
+    hints=(
+        "`jax.grad` needs a function with *one* number as result, and `score` returns B of them. Which one number will do?",
+        "Score i depends on point i alone. So in the gradient of the sum of scores, row i is the gradient of score i.",
+        "`jax.grad(lambda x: score(x).sum())(x)`.",
+    ),
+)
+def point_gradients(score, x):
+    """The gradient of each point's score with respect to that point: x (B, 2), score (B, 2) -> (B,), result (B, 2)."""
+    return jax.grad(lambda x: score(x).sum())(x)
