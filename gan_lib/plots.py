@@ -5,6 +5,7 @@ their generator, JUDGE for the discriminator, SURFACE for its probability from 0
 """
 
 import io
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +53,11 @@ def style():
     )
 
 
-def samples(images, *, columns: int = 10, title: str | None = None) -> Figure:
-    """A sheet of images (N, H, W) or (N, H, W, 1) in [-1, 1], −1 paper and 1 ink, in reading order."""
+def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str | None = None) -> Figure:
+    """A sheet of images (N, H, W) or (N, H, W, 1) in [-1, 1], −1 paper and 1 ink, in reading order.
+
+    labels: words to the left of the rows, from the top.
+    """
     x = np.asarray(images, np.float32)
     if x.ndim == 4 and x.shape[-1] == 1:
         x = x[..., 0]
@@ -64,11 +68,14 @@ def samples(images, *, columns: int = 10, title: str | None = None) -> Figure:
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
     height, width = sheet.shape[1:]
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    figure = Picture(0.6 * columns, 0.6 * rows * height / width + (0.3 if title else 0))
+    margin = 0.08 * max(map(len, labels), default=0)
+    figure = Picture(0.6 * columns + margin, 0.6 * rows * height / width + (0.3 if title else 0))
     ax = figure.subplots()
     ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r")
-    ax.set_axis_off()
-    ax.set_title(title or "")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.set(title=title or "", xticks=[])
+    ax.set_yticks(height * (np.arange(len(labels)) + 0.5), labels)
     return figure
 
 

@@ -40,6 +40,14 @@ def test_a_sheet_holds_the_images_in_reading_order():
     assert (sheet[12:, 8:] == -1).all()  # the rest of the last row is paper
 
 
+def test_labels_stand_beside_the_middle_of_their_rows():
+    ax = plots.samples(np.zeros((4, 10, 10)), columns=2, labels=["first", "second"]).axes[0]
+    assert [(text.get_text(), y) for text, y in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)] == [
+        ("first", 6.0),
+        ("second", 18.0),
+    ]
+
+
 @pytest.mark.parametrize("images", [np.zeros((4, 4)), np.zeros((0, 4, 4)), np.zeros((2, 4, 4, 3))])
 def test_a_sheet_of_something_else_is_refused(images):
     with pytest.raises(ValueError, match=r"shape \(N, H, W\)"):
