@@ -1,6 +1,6 @@
 # The commands of the course. `make` lists them. The first one sets up .venv; the next ones start at once.
 
-export PYTHON
+PYTHON ?=
 ARGS =
 RUN = .venv/bin/python
 FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
@@ -8,7 +8,7 @@ PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do.
 stop = $(if $(1),$(error $(1)))
-ready = $(call stop,$(shell sh .ci/setup.sh $(1) $(2) $(3)))
+ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
 
 .PHONY: help lab test run notebooks lint format test-floor constraints setup
 

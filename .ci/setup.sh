@@ -7,27 +7,35 @@
 # VENV/ready, written last, says what VENV was made from. Without it VENV is made afresh: an interrupted pip leaves
 # packages behind that look installed.
 
-venv=$1 constraints=$2
+venv=$1 constraints=$2 old='' said=''
 shift 2
 [ -z "$PYTHON" ] || set -- "$PYTHON"
 python=$venv/bin/python
 log=$venv/setup.log
-wanted="$(cat pyproject.toml "$constraints" | cksum) $PWD"
+here=$(pwd -P)
+wanted="$here
+$(cat pyproject.toml "$constraints" | cksum)"
 
 stop() {
+    [ -z "$said" ] || [ ! -t 2 ] || printf '\033[A\033[2K' >&2 # on a terminal, the problem replaces the progress
     echo "$*"
     exit 1
 }
 
-works() { # the Python and pip of VENV run, and it is the Python that was asked for
-    "$python" -m pip --version >/dev/null 2>&1 || return 1
+say() {
+    echo "$*" >&2
+    said=1
+}
+
+works() { # VENV was made here, its Python and pip run, and it is the Python that was asked for
+    [ "$(head -n 1 "$venv/ready" 2>/dev/null)" = "$here" ] && "$python" -c 'import pip' 2>/dev/null || return 1
     [ -z "$PYTHON" ] || [ "$("$PYTHON" -c "$version" 2>/dev/null)" = "$("$python" -c "$version")" ]
 }
 
 version='import sys; print("%d.%d.%d" % sys.version_info[:3]); sys.exit(sys.version_info < (3, 11))'
 
 find_python() { # sets found, or stops
-    problem="No Python was found: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12"
+    problem="No Python was found: install Python 3.11 or newer, or name one: make lab PYTHON=/path/to/python3.12"
     [ -z "$PYTHON" ] || problem="PYTHON=$PYTHON does not run: give the path of a Python 3.11 or newer"
     for found; do
         number=$("$found" -c "$version" 2>/dev/null)
@@ -35,14 +43,15 @@ find_python() { # sets found, or stops
         0:?*)
             "$found" -c 'import ensurepip, venv' 2>/dev/null && return
             stop "Python $number ($found) has no venv module: install it (Debian, Ubuntu: apt install python3-venv)," \
-                "or name another Python: make PYTHON=/path/to/python3.12"
+                "or name another Python: make lab PYTHON=/path/to/python3.12"
             ;;
         1:?*)
-            problem="The course needs Python 3.11 or newer, and $found is Python $number: install a newer one, or name"
-            problem="$problem it: make PYTHON=/path/to/python3.12"
+            [ -n "$old" ] || old="$found is Python $number"
             ;;
         esac
     done
+    [ -z "$old" ] || stop "The course needs Python 3.11 or newer, and $old: install a newer one, or name it:" \
+        "make lab PYTHON=/path/to/python3.12"
     stop "$problem"
 }
 
@@ -51,19 +60,19 @@ install() {
         "$python" -m pip install --no-input --quiet --editable '.[lab,test]' >"$log" 2>&1 && return
     if grep -q 'No space left' "$log"; then
         stop "The disk is full: the course needs about 1.5 GB here. Make room, then try again"
-    elif grep -qE 'from versions: none|Max retries exceeded|timed out|Connection (refused|reset|aborted)' "$log"; then
+    elif ! PIP_RETRIES=0 "$python" -m pip index versions pip >/dev/null 2>&1; then
         stop "No network: pip reaches no package index. Connect, then try again (details: $log)"
     fi
-    stop "pip could not install the packages: $(grep -m 1 '^ERROR' "$log") (details: $log)"
+    stop "pip could not install the packages: $(grep -m 1 'ERROR: ' "$log" | sed 's/^ *//') (details: $log)"
 }
 
-if [ -f "$venv/ready" ] && works; then
+if works; then
     [ "$(cat "$venv/ready")" != "$wanted" ] || exit 0
-    echo "Updating $venv ..." >&2
+    say "Updating $venv ..."
     rm "$venv/ready"
 else
     find_python "$@"
-    echo "Setting up $venv with Python $number: once, a few minutes, about 1.5 GB ..." >&2
+    say "Setting up $venv with Python $number: once, a few minutes, about 1.5 GB ..."
     rm -rf "$venv"
     problem=$("$found" -m venv "$venv" 2>&1) ||
         stop "Python $number ($found) cannot make $venv: $(echo "$problem" | tail -n 1)"

@@ -119,6 +119,16 @@ def test_setup_cell_is_the_same_everywhere(name):
     assert "receipt()" in first
 
 
+@each
+def test_imports_are_used_in_code_or_prose(name):
+    trees = [ast.parse(cell.source) for cell in code_cells(name)[1:]]  # the setup cell is the same everywhere
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`", "\n".join(markdown(name))))))
+    assert {alias.asname or alias.name.split(".")[0] for alias in imported} - used == set()
+
+
 # --- links --------------------------------------------------------------------------------------------------------------
 
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:href|src)=\"([^\"]+)\"")
