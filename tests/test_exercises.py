@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from gan_lib import exercises
 from gan_lib.exercises import Mistake, NotYet, check, define, exercise, hint, names, progress, same, solution
@@ -32,7 +33,7 @@ SCRATCH = '''
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gan_lib.exercises import define, same
+from gan_lib.exercises import Mistake, define, same
 
 CALLS = []
 HINTS = ("Think of <b>Bayes</b> & `p`.", "Second.", "Third.")
@@ -92,6 +93,16 @@ def check_loose(fn):
 @define("98.loose", difficulty=1, minutes=2, check=check_loose, hints=HINTS)
 def loose(x):
     return x
+
+
+def check_misled(fn):
+    if fn(1.0) != 2.0:
+        raise Mistake("The sign is lost.")
+
+
+@define("98.misled", difficulty=1, minutes=2, check=check_misled, hints=HINTS)
+def misled(x):
+    return 2 * x
 '''
 
 
@@ -221,7 +232,7 @@ def test_a_check_runs_once_a_cell(course):
 
 def test_check_leaves_the_session_alone(course):
     assert check("98.share", right).passed
-    assert "0 of 5" in repr(progress("98"))
+    assert "0 of 6" in repr(progress("98"))
 
 
 def test_strict_turns_a_wrong_answer_into_an_error_and_an_open_one_not(course, monkeypatch, capsys):
@@ -331,6 +342,10 @@ def helper(p):
     raise KeyError("deep")
 
 
+def asks_for_help(p, q):
+    return helper(p)
+
+
 def branches(p, q):
     return p if p.sum() > 0 else q
 
@@ -388,7 +403,7 @@ class Endless:
 
 WRONG = {
     "raises": (divides, "Your code raises ZeroDivisionError: division by zero\nline ", "the guilty line"),
-    "raises in a helper": (lambda p, q: helper(p), "KeyError: 'deep'\nline ", 'raise KeyError("deep")'),
+    "raises in a helper": (asks_for_help, "KeyError: 'deep'\nline ", 'raise KeyError("deep")'),
     "undefined name": (lambda p, q: p / (p + undefined), "NameError: name 'undefined' is not defined"),  # noqa: F821
     "no source": (ran("def f(p, q):\n\n    return p.nope", "f"), "AttributeError: ", "'nope'", "\nline 3"),
     "returns None": (lambda p, q: None, "Your function returns nothing (None): is a `return` missing?"),
@@ -461,6 +476,11 @@ def test_what_a_transformation_cannot_use_is_explained_by_the_reference(course):
     explained(check("98.slope", lambda x, *, key: "abc"), ["a str ('abc'), expected a number"])
     explained(check("98.slope", lambda x, *, key: x.sum()), ["The gradient is not the expected one"])
     explained(check("98.slope", lambda x, *, key: x.sum().astype(int)), ["holds integers, expected floats"])
+
+
+def test_nothing_returned_is_not_taken_for_another_mistake(course):
+    explained(check("98.misled", lambda x: -2 * x), ["The sign is lost."])
+    explained(check("98.misled", lambda x: None), ["returns nothing"])
 
 
 def test_a_loose_check_still_explains(course):
@@ -651,6 +671,9 @@ def test_hints_are_escaped(course):
     text, tree = html_of(hint("98.share"))
     assert "Think of &lt;b&gt;Bayes&lt;/b&gt; &amp; <code>p</code>." in text
     assert "<b>Bayes</b>" in "".join(tree.itertext())
+    card = exercises.Card("<a> & b", "<c>\n<d>", "<e>")
+    assert "".join(html_of(card)[1].itertext()) == "<a> & b<c><d><e>"
+    assert repr(card) == "<a> & b\n  <c>\n  <d>\n  <e>"
 
 
 def test_solutions_show_the_source_without_its_decorator(course):
@@ -674,12 +697,13 @@ def test_progress_lists_a_notebook(course):
     exercise("98.slope")(lambda x, *, key: x)
     card = progress("98")
     assert repr(card).splitlines() == [
-        "Notebook 98 · 1 of 5 exercises done",
+        "Notebook 98 · 1 of 6 exercises done",
         "  ✓ 98.share    difficulty 1/3    3 minutes",
         "  ✗ 98.slope    difficulty 2/3    5 minutes",
         "  ○ 98.doubler  difficulty 3/3    8 minutes",
         "  ○ 98.update   difficulty 1/3    2 minutes",
         "  ○ 98.loose    difficulty 1/3    2 minutes",
+        "  ○ 98.misled   difficulty 1/3    2 minutes",
     ]
     html_of(card)
 
@@ -688,11 +712,11 @@ def test_progress_is_of_the_notebook_last_touched(course):
     assert repr(progress()).startswith("All notebooks · 0 of ")
     define("97.other", difficulty=1, minutes=1, hints=("a", "b", "c"), check=print)(right)
     exercise("98.share")(right)
-    assert repr(progress()).startswith("Notebook 98 · 1 of 5")
+    assert repr(progress()).startswith("Notebook 98 · 1 of 6")
     exercise("97.other")(swapped)
     assert repr(progress()).startswith("Notebook 97 · 1 of 1")
     hint("98.share")
-    assert repr(progress()).startswith("Notebook 98 · 1 of 5")
+    assert repr(progress()).startswith("Notebook 98 · 1 of 6")
     solution("97.other")
     assert repr(progress()).startswith("Notebook 97 · 1 of 1")
 
@@ -758,8 +782,8 @@ def test_cells_in_ipython(course, shell):
 def test_names_are_found_by_prefix_and_listed(course):
     assert "gan_lib.exercises.nb98" not in sys.modules
     assert check("98.share", right).passed
-    assert names("98") == ["98.share", "98.slope", "98.doubler", "98.update", "98.loose"]
-    assert names()[-5:] == names("98")
+    assert names("98") == ["98.share", "98.slope", "98.doubler", "98.update", "98.loose", "98.misled"]
+    assert names()[-6:] == names("98")
     assert [name[:2] for name in names()] == sorted(name[:2] for name in names())
 
 
@@ -889,6 +913,7 @@ UNLIKE = {
     "None in a tree": ((1.0, None), (1.0, X), "The result[1] is None: is a `return` missing?"),
     "something for None": ((1.0, X), (1.0, None), "an array of shape (4,), expected None"),
     "dict": ({"a": 1.0}, {"b": 1.0}, "a dict with keys 'a', expected a dict with keys 'b'"),
+    "state": (nnx.State({"a": X}), nnx.State({"b": X}), "The result has the entries ['a']; expected ['b']."),
     "number for words": (1.0, "relu", "a number, expected a str ('relu')"),
     "words": ("tanh", "relu", "The result is tanh, expected relu."),
     "number for a function": (1.0, right, "a number, expected the function right"),

@@ -402,9 +402,7 @@ _INSTALLED = (
 
 def _place(frames):
     """The innermost of (frame, line)s in the reader's code, as "line 3:  x = y", or "" if none is."""
-    frames = list(frames)
-    calls = [i for i, (frame, _) in enumerate(frames) if frame.f_code is _Probe.__call__.__code__]
-    for frame, number in reversed(frames[calls[-1] + 1 if calls else 0 :]):
+    for frame, number in reversed(list(frames)):
         file = frame.f_code.co_filename
         if not file.startswith(_INSTALLED) and f"-packages{os.sep}" not in file:
             code = linecache.getline(file, number, frame.f_globals).strip()

@@ -51,10 +51,12 @@ def fit(got, expected, what="result"):
         raise Mistake(NOTHING if what == "result" else f"The {what} is None: is a `return` missing?")
     misfit = f"The {what} is {kind_of(got)}, expected {kind_of(expected)}"
     if not all_leaves([expected]):
-        ours, theirs = _children(expected), _children(got)
-        if kind_of(got) != kind_of(expected) or [path for path, _ in ours] != [path for path, _ in theirs]:
+        if kind_of(got) != kind_of(expected):
             raise Mistake(f"{misfit}.")
-        return [t for (path, e), (_, g) in zip(ours, theirs, strict=True) for t in fit(g, e, what + keystr(path))]
+        ours, theirs = _children(expected), _children(got)
+        if ours.keys() != theirs.keys():
+            raise Mistake(f"The {what} has the entries {', '.join(theirs)}; expected {', '.join(ours)}.")
+        return [leaf for path in ours for leaf in fit(theirs[path], ours[path], what + path)]
     if not _numeric(expected):
         if not (callable(got) if callable(expected) else isinstance(got, type(expected))):
             raise Mistake(f"{misfit}.")
@@ -121,7 +123,8 @@ def _relation(got, expected, sizes, rtol, atol):
 
 
 def _children(tree):
-    return tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)[0]
+    pairs, _ = tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
+    return {keystr(path): child for path, child in pairs}
 
 
 def _numeric(x):
