@@ -36,7 +36,17 @@ def check_sgd_step(fn):
         return (w - 3.0) ** 2
 
     w = jnp.float32(1.0)
-    new, value = two(fn(parabola, w, 0.1), "new_params", "value")
+    try:
+        new, value = two(fn(parabola, w, 0.1), "new_params", "value")
+    except TypeError as error:
+        if "'function'" in str(error):
+            raise Mistake("`jax.grad(loss)` is a function too: call it on `params` to get the gradient.") from None
+        if "iterat" in str(error) or "0-d" in str(error):
+            raise Mistake(
+                "It fails for params that are one number: you go through them as through a dictionary. `jax.tree.map` "
+                "serves a number and a dictionary alike."
+            ) from None
+        raise
     _name_sgd_mistakes(new, value, params=w, grads=jnp.float32(-4.0), rate=0.1, before=4.0, loss=parabola)
     same(new, jnp.float32(1.4), inputs={"params": w, "gradient": -4.0, "rate": 0.1}, what="new parameter")
     same(value, jnp.float32(4.0), inputs={"params": w}, what="value")
@@ -419,7 +429,16 @@ def check_point_gradients(fn):
 
     for n in (5, 1):
         x = rng.normal(size=(n, 2)).astype(np.float32)
-        _compare_gradients(fn(bowl, jnp.asarray(x)), x * np.float32([1.0, 3.0]), x)
+        try:
+            got = fn(bowl, jnp.asarray(x))
+        except TypeError as error:
+            if "scalar-output" not in str(error):
+                raise
+            raise Mistake(
+                f"`jax.grad` needs a function whose result is one number. (JAX: {error}) "
+                "Which one number, made of all scores, has every point's gradient in its own?"
+            ) from None
+        _compare_gradients(got, x * np.float32([1.0, 3.0]), x)
         slope = 1 - np.tanh(x @ first) ** 2
         _compare_gradients(fn(network, jnp.asarray(x)), (slope * last) @ first.T, x)
 

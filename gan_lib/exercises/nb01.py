@@ -56,7 +56,14 @@ def check_value(fn):
         real, fake = batch(rng, n_real), batch(rng, n_fake)
         on_real, on_fake = -plus(-real), -plus(fake)
         expected = on_real.mean() + on_fake.mean()
-        got = fn(jnp.asarray(real), jnp.asarray(fake))
+        try:
+            got = fn(jnp.asarray(real), jnp.asarray(fake))
+        except (TypeError, ValueError) as error:
+            if n_real == n_fake or "broadcast" not in str(error):
+                raise
+            raise Mistake(
+                f"It fails for {n_real} real and {n_fake} fake logits, which do not pair up: take a mean of each, then add."
+            ) from None
         suspects = [
             (-expected, "You return −V: the loss D minimises. V is what D maximises, and never above 0."),
             (
@@ -72,6 +79,10 @@ def check_value(fn):
             (on_real.mean(), "The term on the fakes is missing: a D that calls everything real would win."),
             (on_fake.mean(), "The term on the real samples is missing: a D that calls everything fake would win."),
             (on_real.mean() - on_fake.mean(), "You subtract the fake half. Both halves are gains of D: add them."),
+            (
+                on_fake.mean() - on_real.mean(),
+                "The sign of the real half is turned: log D = −softplus(−s), never above 0.",
+            ),
             (on_real.sum() + on_fake.sum(), "You sum over the batch. E is a mean, or V grows with the batch size."),
         ]
         if n_real == n_fake:
@@ -102,8 +113,8 @@ def check_value(fn):
 
 @define(
     "01.value",
-    difficulty=2,
-    minutes=6,
+    difficulty=1,
+    minutes=4,
     check=check_value,
     hints=(
         "Write both terms with D = σ(s) first: log σ(s) on real logits, log(1 − σ(s)) on fake ones. A mean each, then add.",
@@ -210,6 +221,12 @@ def check_jsd(fn):
                 raise Mistake(
                     f"Right for positive densities, but {float(got)} where one of them is 0: 0·log 0 is NaN in floating "
                     f"point and 0 in the integral. (Two boxes of width 1, {shift} apart: the answer is {expected:.4f}.)"
+                )
+            if shift and np.shape(got) == () and np.isclose(got, 0, atol=1e-5):
+                raise Mistake(
+                    "Right for positive densities, but you leave out the points where just one of them is 0. Leave out only "
+                    "the term of that one: where q = 0, p·log(p/m) is p·log 2, and counts. "
+                    f"(Two boxes of width 1, {shift} apart: the answer is {expected:.4f}, you return 0.)"
                 )
             same(got, expected, inputs={"p": "a box on [0, 1)", "q": f"a box on [{shift}, {shift + 1})"}, atol=1e-5)
     x = np.linspace(-12, 12, 1201)

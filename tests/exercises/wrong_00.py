@@ -13,6 +13,15 @@ def uphill(loss, params, rate):
     return jax.tree.map(lambda p, g: p + rate * g, params, grads), value
 
 
+def dictionaries_only(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return {name: params[name] - rate * grads[name] for name in params}, value
+
+
+def gradient_not_called(loss, params, rate):
+    return params - rate * jax.grad(loss), loss(params)
+
+
 def full_length(loss, params, rate):
     value, grads = jax.value_and_grad(loss)(params)
     return jax.tree.map(lambda p, g: p - g, params, grads), value
@@ -275,6 +284,8 @@ def with_log_of_sigmoid(logits, labels):
 WRONG = {
     "00.sgd_step": [
         (uphill, "goes uphill"),
+        (dictionaries_only, "for params that are one number"),
+        (gradient_not_called, "call it on `params`"),
         (full_length, "by `rate`"),
         (gradient_returned, "return the gradient"),
         (change_returned, "the change alone"),
@@ -315,7 +326,7 @@ WRONG = {
         (first_only, "Only the first point"),
         (unit_length, "length 1"),
         (lengths_only, "one number a point"),
-        (vector_valued, "scalar-output"),
+        (vector_valued, "Which one number"),
     ],
     "00.train_forward": [
         (statistics_kept, "come back as they went in"),

@@ -49,6 +49,14 @@ def no_mean(real_logits, fake_logits):
     return -softplus(-real_logits) - softplus(fake_logits)
 
 
+def pairs_averaged(real_logits, fake_logits):
+    return (-softplus(-real_logits) - softplus(fake_logits)).mean()
+
+
+def real_half_turned(real_logits, fake_logits):
+    return softplus(-real_logits).mean() - softplus(fake_logits).mean()
+
+
 def fakes_forgotten(real_logits, fake_logits):
     return -softplus(-real_logits).mean()
 
@@ -86,6 +94,11 @@ def share_of_mass(p, q):
 def positive_only(p, q, dx):
     m = (p + q) / 2
     return dx * np.sum(p * np.log(p / m) + q * np.log(q / m)) / 2
+
+
+def common_points_only(p, q, dx):
+    m, both = (p + q) / 2, (p > 0) & (q > 0)
+    return np.sum(p[both] * np.log(p[both] / m[both]) + q[both] * np.log(q[both] / m[both])) * dx / 2
 
 
 def half_forgotten(p, q, dx):
@@ -252,6 +265,8 @@ WRONG = {
         (summed_batch, "sum over the batch"),
         (one_mean, "average the two halves"),
         (no_mean, "the means are missing"),
+        (pairs_averaged, "do not pair up"),
+        (real_half_turned, "sign of the real half is turned"),
         (fakes_forgotten, "term on the fakes is missing"),
     ],
     "01.optimal_discriminator": [
@@ -264,6 +279,7 @@ WRONG = {
     ],
     "01.jsd": [
         (positive_only, "0·log 0"),
+        (common_points_only, "where just one of them is 0"),
         (half_forgotten, "The ½ is missing"),
         (sum_for_mixture, "which integrates to 2"),
         (kl, "This is KL(p‖q)"),
