@@ -313,8 +313,8 @@ def test_a_class_can_be_the_exercise(course):
     assert exercise("98.doubler")(Mine) is Mine
     assert check("98.doubler", HalfDone).state == "open"
     assert check("98.doubler", Idle).passed
-    Idle.__call__ = lambda self, x: 3 * x
-    assert "1.5 times the expected one" in check("98.doubler", Idle).message
+    Mine.__call__ = lambda self, x: 3 * x
+    assert "1.5 times the expected one" in check("98.doubler", Mine).message
     assert "'Wrong' object has no attribute 'missing'\nline " in check("98.doubler", Wrong).message
     assert check("98.doubler", right).message == "A class is asked for, and you give a function."
     assert check("98.share", Mine).message == "A function is asked for, and you give a class."
