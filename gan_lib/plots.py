@@ -31,8 +31,10 @@ class Picture(Figure):
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
+        pixels = _pixels(self)
+        grey = (pixels == pixels[..., :1]).all()  # a third of the bytes
         file = io.BytesIO()
-        self.savefig(file, format="png")
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(file, "PNG", optimize=True)
         return file.getvalue()
 
 
@@ -68,7 +70,7 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
     height, width = sheet.shape[1:]
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    margin = 0.08 * max(map(len, labels), default=0)
+    margin = 0.1 * max(map(len, labels), default=0)
     figure = Picture(0.6 * columns + margin, 0.6 * rows * height / width + (0.3 if title else 0))
     ax = figure.subplots()
     ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r")
