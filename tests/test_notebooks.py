@@ -1,6 +1,7 @@
 """What every notebook owes its reader: it is the twin's, it ran, it is short, it explains, its links lead somewhere."""
 
 import ast
+import base64
 import re
 import statistics
 import subprocess
@@ -272,6 +273,15 @@ def test_every_exercise_says_how_hard_it_is_and_where_help_is(name):
 
 def test_every_exercise_belongs_to_a_notebook():
     assert {exercise[:2] for exercise in exercises.names()} == {name[:2] for name in BUILT}
+
+
+def test_the_readmes_pictures_are_what_notebooks_drew():
+    shown = re.findall(r"!\[[^\]]+\]\((notebooks/[^)]+\.png)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown, "README.md shows no picture of a notebook"
+    for path in map(ROOT.joinpath, shown):
+        outputs = [o.get("data", {}) for cell in code_cells(path.stem) for o in cell.outputs]
+        drawn = [base64.b64decode(data["image/png"]) for data in outputs if "image/png" in data]
+        assert path.read_bytes() in drawn, f"{path.name} is not in the notebook: run `make notebooks`"
 
 
 # --- the repository -----------------------------------------------------------------------------------------------------

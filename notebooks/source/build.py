@@ -8,6 +8,7 @@ NN picks notebooks by the start of their name (01, 02_first); without it, all ar
 """
 
 import argparse
+import base64
 import hashlib
 import itertools
 import json
@@ -162,6 +163,14 @@ def stored(path):
         return None
 
 
+def picture(notebook):
+    """The PNG of the cell tagged `picture`, which README.md shows, or None if no cell is."""
+    for cell in notebook.cells:
+        if "picture" in cell.metadata.get("tags", []):
+            return base64.b64decode(next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})))
+    return None
+
+
 def slowest(seconds):
     return ", ".join(f"[{number}] {seconds[number]:.1f} s" for number in sorted(seconds, key=seconds.get)[:-4:-1])
 
@@ -186,6 +195,8 @@ def build(twin, force):
     seconds = execute(notebook, twin.stem, lines)
     notebook.metadata["course"] = {"source": written}
     write(notebook, target)
+    if png := picture(notebook):
+        target.with_suffix(".png").write_bytes(png)
     report(f"{twin.stem}  {sum(seconds.values()):.0f} s  slowest: {slowest(seconds)}")
 
 
