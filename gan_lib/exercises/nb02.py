@@ -1,0 +1,705 @@
+"""Notebook 02, your first GAN: references, hints and checks."""
+
+from functools import partial
+from itertools import product
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import sigmoid, softplus
+
+from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.compare import fit
+from gan_lib.training import Pair
+
+# What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
+
+
+def plus(x):
+    """softplus, log(1 + e^x)."""
+    return np.logaddexp(0, x)
+
+
+def sigma(x):
+    """The sigmoid 1/(1 + e^−x)."""
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def batch(rng, *shape, spread=2.0):
+    """Random numbers, as the float32 that the reader's function gets."""
+    return rng.normal(0, spread, shape).astype(np.float32)
+
+
+def close(a, b):
+    """Whether two numbers, arrays or trees of arrays of one structure are the same up to rounding."""
+    try:
+        pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        return all(np.shape(x) == np.shape(y) and np.allclose(x, y, rtol=1e-4, atol=1e-5) for x, y in pairs)
+    except (TypeError, ValueError):
+        return False
+
+
+def recognise(got, *suspects, right=None):
+    """Raise the message of the first (value, message) in `suspects` that `got` equals: a mistake seen before.
+
+    right: the right answer, where a suspect may happen to equal it.
+    """
+    for value, message in suspects:
+        if close(got, value) and not (right is not None and close(value, right)):
+            raise Mistake(message)
+
+
+# --- 02.slopes ------------------------------------------------------------------------------------------------------
+
+
+def check_slopes(fn):
+    """Random weights and batches, as many real as fake and not; then the game of two points, where all is known."""
+    rng = np.random.default_rng(1)
+    for n_real, n_fake in [(6, 6), (4, 9)]:
+        psi, theta = np.float32(rng.normal(1.5, 0.3)), np.float32(rng.normal(-1, 0.3))
+        real, noise = batch(rng, n_real), batch(rng, n_fake)
+        fake = theta + noise
+        on_real, on_fake = -(real * sigma(-psi * real)).mean(), (fake * sigma(psi * fake)).mean()
+        in_psi, in_theta = on_real + on_fake, -psi * sigma(-psi * fake).mean()
+        got = fn(*map(jnp.asarray, (psi, theta, real, noise)))
+        if close(got, (in_theta, in_psi)):
+            raise Mistake("Right, in the wrong order: return the slope in ψ, then the slope in θ.")
+        if not isinstance(got, tuple | list) or len(got) != 2:
+            raise Mistake(f"Return two numbers, `in_psi, in_theta`; you return {type(got).__name__}.")
+        recognise(
+            got[0],
+            (-in_psi, "The sign of your slope in ψ is turned: this is uphill on D's loss."),
+            (on_real, "In your slope in ψ the fakes are missing: D also pays softplus(ψy) for each of them."),
+            (on_fake, "In your slope in ψ the real samples are missing: D also pays softplus(−ψx) for each of them."),
+            (
+                on_real - on_fake,
+                "In your slope in ψ the fake half has the wrong sign: both halves are costs, add them.",
+            ),
+            (
+                -(real * sigma(psi * real)).mean() + (fake * sigma(-psi * fake)).mean(),
+                "In your slope in ψ the two σ are exchanged. softplus′ = σ, so softplus(−ψx) has the derivative "
+                "−x·σ(−ψx): the sign stays inside σ too.",
+            ),
+            (
+                on_real + (noise * sigma(psi * noise)).mean(),
+                "Your slope in ψ takes the noise for the fakes. The fakes are y = θ + noise.",
+            ),
+            (
+                -sigma(-psi * real).mean() + sigma(psi * fake).mean(),
+                "In your slope in ψ the inner derivative is missing: d(ψx)/dψ = x, one factor for each sample.",
+            ),
+            (
+                -(real * sigma(-psi * real)).sum() + (fake * sigma(psi * fake)).sum(),
+                "Your slope in ψ sums over the batch. The losses are means.",
+            ),
+        )
+        recognise(
+            got[1],
+            (-in_theta, "The sign of your slope in θ is turned: G would walk to where D rejects it."),
+            (
+                in_theta / psi,
+                "In your slope in θ the inner derivative is missing: d(ψy)/dθ = ψ. A flat D gives G no direction.",
+            ),
+            (
+                -psi * sigma(psi * fake).mean(),
+                "Your slope in θ is that of the saturating loss −softplus(ψy). Here G minimises softplus(−ψy).",
+            ),
+            (
+                psi * sigma(psi * fake).mean(),
+                "Your slope in θ is that of D's loss. G minimises its own, the mean of softplus(−ψy).",
+            ),
+            (
+                -psi * sigma(-psi * real).mean(),
+                "Your slope in θ looks at the real samples, which θ does not move. Use the fakes.",
+            ),
+            (-psi * sigma(-psi * noise).mean(), "Your slope in θ takes the noise for the fakes: y = θ + noise."),
+            (0.0, "Your slope in θ is 0: G would never move. θ is in every fake, y = θ + noise."),
+            (in_theta * n_fake, "Your slope in θ sums over the batch. The losses are means."),
+            (
+                -(fake * sigma(-psi * fake)).mean(),
+                "Your slope in θ is the derivative of G's loss in ψ. Differentiate in θ: d(ψy)/dθ = ψ.",
+            ),
+        )
+        inputs = {"psi": psi, "theta": theta, "real": real, "noise": noise}
+        same(got[0], in_psi, inputs=inputs, atol=1e-4, what="slope in ψ")
+        same(got[1], in_theta, inputs=inputs, atol=1e-4, what="slope in θ")
+    nothing = jnp.zeros(3)
+    same(tuple(fn(jnp.float32(0), jnp.float32(1), nothing, nothing)), (0.5, 0.0), inputs={"psi": 0.0, "theta": 1.0})
+
+
+@define(
+    "02.slopes",
+    difficulty=2,
+    minutes=6,
+    check=check_slopes,
+    hints=(
+        "softplus′ = σ. Differentiate each softplus in turn, and mind the inner derivative: "
+        "d(ψx)/dψ = x and d(ψy)/dθ = ψ.",
+        "D's loss has two terms with ψ in them: softplus(−ψx) gives −x·σ(−ψx), and softplus(ψy) gives y·σ(ψy). "
+        "Take the mean of each. G's loss has one term.",
+        "in_theta = −ψ · mean σ(−ψy), with y = theta + noise. All that is left is in_psi, as in hint 2.",
+    ),
+)
+def slopes(psi, theta, real, noise):
+    """Derivative of D's loss in psi, and of G's loss in theta, for real (n,) and fakes theta + noise (m,)."""
+    fake = theta + noise
+    in_psi = -(real * sigmoid(-psi * real)).mean() + (fake * sigmoid(psi * fake)).mean()
+    return in_psi, -psi * sigmoid(-psi * fake).mean()
+
+
+# --- 02.discriminator_loss ------------------------------------------------------------------------------------------
+
+
+def unstable(got, expected, name):
+    """Raise a Mistake if a loss, right for small logits, is not right for large ones."""
+    if not np.isfinite(np.asarray(got, float)):
+        raise Mistake(
+            f"Right for small logits, but {float(got)} for ±200: {name} rounds to 0 there, and its log is −inf. "
+            "With softplus: −log σ(s) = softplus(−s), and −log(1 − σ(s)) = softplus(s)."
+        )
+    if abs(np.asarray(got, float) - expected) > 1:
+        raise Mistake(
+            f"Right for small logits, but {float(got):.1f} instead of {expected:.1f} for ±200. A clip or an epsilon "
+            "inside the log hides the −inf, and the gradient with it. Use softplus."
+        )
+
+
+def check_discriminator_loss(fn):
+    """Random logits, as many real as fake and not; then logits so large that a sigmoid rounds to 0 or 1."""
+    rng = np.random.default_rng(2)
+    for n_real, n_fake in [(6, 6), (4, 9)]:
+        real, fake = batch(rng, n_real), batch(rng, n_fake)
+        on_real, on_fake = plus(-real).mean(), plus(fake).mean()
+        expected = on_real + on_fake
+        got = fn(jnp.asarray(real), jnp.asarray(fake))
+        both = np.concatenate([plus(-real), plus(fake)])
+        recognise(
+            got,
+            (-expected, "The sign is lost: minimising this trains D to be wrong. Both halves are costs, ≥ 0."),
+            (
+                plus(real).mean() + plus(-fake).mean(),
+                "The labels are swapped: this is low when D calls real samples fake, and fakes real.",
+            ),
+            (
+                on_real + plus(-fake).mean(),
+                "Your second half is −log D of the fakes, which is G's goal. D pays −log(1 − D) = softplus(s) for a fake.",
+            ),
+            (
+                expected / 2,
+                "You average the two halves. D's loss is their sum: 2 log 2, not log 2, for a D that guesses.",
+            ),
+            (both.mean(), "One mean over both batches: D's loss is a mean over the real plus a mean over the fakes."),
+            (on_real, "The half on the fakes is missing: a D that calls everything real would be perfect."),
+            (on_fake, "The half on the real samples is missing: a D that calls everything fake would be perfect."),
+            (on_real - on_fake, "You subtract the fake half. Both are costs: add them."),
+            (plus(-real).sum() + plus(fake).sum(), "You sum over the batch: the loss would grow with its size."),
+            (
+                plus(-sigma(real)).mean() + plus(sigma(fake)).mean(),
+                "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid already.",
+            ),
+        )
+        if n_real == n_fake:
+            recognise(got, (plus(-real) + plus(fake), "You return one number a sample: the means are missing."))
+        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
+            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
+        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
+    real, fake = jnp.array([-200.0, 3.0, 0.0, 1.0]), jnp.array([200.0, -2.0, 0.0, 1.0])
+    expected = plus(-np.asarray(real)).mean() + plus(np.asarray(fake)).mean()
+    got = fn(real, fake)
+    unstable(got, expected, "σ(s) or 1 − σ(s)")
+    same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-3)
+
+
+@define(
+    "02.discriminator_loss",
+    difficulty=1,
+    minutes=3,
+    check=check_discriminator_loss,
+    hints=(
+        "Two halves, each a mean over its own batch: what D pays for real samples, and what it pays for fakes.",
+        "−log D(x) for a real sample, −log(1 − D(G(z))) for a fake, with D = σ(s). "
+        "Typed like that it overflows: look for softplus in the table of two identities above.",
+        "Mean of softplus(−real_logits), plus mean of softplus(fake_logits).",
+    ),
+)
+def discriminator_loss(real_logits, fake_logits):
+    """−E[log D(x)] − E[log(1 − D(G(z)))] from logits (B,), (M,): a scalar ≥ 0, finite for any logits."""
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+# --- 02.generator_loss ----------------------------------------------------------------------------------------------
+
+
+def check_generator_loss(fn):
+    """Values and gradients for random logits; then a logit so low that a sigmoid rounds to 0."""
+    rng = np.random.default_rng(3)
+    for n_real, n_fake in [(6, 6), (4, 9)]:
+        real, fake = batch(rng, n_real), batch(rng, n_fake)
+        expected = plus(-fake).mean()
+        got = fn(jnp.asarray(real), jnp.asarray(fake))
+        d_loss = plus(-real).mean() + plus(fake).mean()
+        recognise(
+            got,
+            (
+                plus(-real).mean(),
+                "This is −log D of the real samples. G has no part in them, so no gradient reaches it: use fake_logits.",
+            ),
+            (-expected, "The sign is turned: minimising E[log D(G(z))] teaches G to be caught."),
+            (
+                -plus(fake).mean(),
+                "This is E[log(1 − D(G(z)))], the saturating loss: right in the minimax game, but its slope fades "
+                "where D rejects. Here −E[log D(G(z))] is asked for.",
+            ),
+            (
+                plus(fake).mean(),
+                "This is −E[log(1 − D(G(z)))], what D pays for fakes: minimising it teaches G to be caught.",
+            ),
+            (-d_loss, "This is minus D's loss. Here −E[log D(G(z))] is asked for: one half, and the other log."),
+            (d_loss, "This is D's loss: minimising it, G would help D."),
+            (expected / 2, "Where does the ½ come from? There is one mean, over the fakes."),
+            (plus(-fake).sum(), "You sum over the batch: the loss would grow with its size."),
+            (plus(-sigma(fake)).mean(), "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid."),
+            (-sigma(fake).mean(), "This is −E[D(G(z))]: the log is missing."),
+            (
+                -fake.mean(),
+                "This is −E[logit], the loss of another GAN (Wasserstein). Here −E[log D(G(z))] is asked for.",
+            ),
+            (plus(-fake), "You return one number a sample: the mean is missing."),
+        )
+        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
+            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
+        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
+    slope = jax.grad(lambda s: fn(jnp.asarray(real), s))(jnp.asarray(fake))
+    if not np.any(slope):
+        raise Mistake("The value is right, but no gradient reaches the fakes: is there a stop_gradient in the way?")
+    same(slope, -sigma(-fake) / n_fake, inputs={"fake_logits": fake}, atol=1e-4, what="gradient in fake_logits")
+    low = jnp.array([-200.0, 3.0, 0.0, 1.0])
+    got, expected = fn(low, low), plus(-np.asarray(low)).mean()
+    unstable(got, expected, "σ(s)")
+    same(got, expected, inputs={"fake_logits": low}, atol=1e-3)
+
+
+@define(
+    "02.generator_loss",
+    difficulty=1,
+    minutes=2,
+    check=check_generator_loss,
+    hints=(
+        "G can only move its fakes, and wants D to call them real: what does D pay for a real sample?",
+        "−log D(G(z)), a mean over the fakes. In terms of the logit s of a fake: −log σ(s).",
+        "Mean of softplus(−fake_logits). real_logits is there for losses that compare the two; this one ignores it.",
+    ),
+)
+def generator_loss(real_logits, fake_logits):
+    """−E[log D(G(z))] from the logits of the fakes (B,): the non-saturating loss, a scalar ≥ 0."""
+    return softplus(-fake_logits).mean()
+
+
+# --- 02.step --------------------------------------------------------------------------------------------------------
+
+# The check plays a game whose every update has a closed form. G: fake = shift + scale·z. D: logit = x·w + b. The
+# optimiser: momentum, m ← ½m + gradient and p ← p − m/10.
+
+
+class Toy:
+    """The game's functions for the reader's step, and what they drew."""
+
+    def __init__(self):
+        self.drawn = []  # (key's numbers, z)
+        self.game = SimpleNamespace(
+            latents=self.latents,
+            generate=lambda g, z: g["shift"] + g["scale"] * z,
+            judge=lambda d, x: x @ d["w"] + d["b"],
+            d_loss=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+            g_loss=lambda real, fake: softplus(-fake).mean(),
+            descend=self.descend,
+        )
+
+    def latents(self, key, n):
+        z = jax.random.normal(key, (n, 2))
+        self.drawn.append((jax.random.key_data(key), z))
+        return z
+
+    @staticmethod
+    def descend(gradients, opt, params):
+        opt = jax.tree.map(lambda m, gradient: 0.5 * m + gradient, opt, gradients)
+        return jax.tree.map(lambda p, m: p - 0.1 * m, params, opt), opt
+
+
+def moved(params, opt, gradients):
+    """(new params, new opt) by the toy's optimiser, in float64."""
+    opt = {name: 0.5 * opt[name] + gradients[name] for name in opt}
+    return {name: params[name] - 0.1 * opt[name] for name in params}, opt
+
+
+def fakes(g, z):
+    return g["shift"] + g["scale"] * z
+
+
+def scores(d, x):
+    return x @ d["w"] + d["b"]
+
+
+def d_slope(d, real, fake):
+    """D's gradient of the cross-entropy."""
+    up, down = -sigma(-scores(d, real)) / len(real), sigma(scores(d, fake)) / len(fake)
+    return {"w": up @ real + down @ fake, "b": up.sum() + down.sum()}
+
+
+def g_slope(d, g, z):
+    """G's gradient of the non-saturating loss."""
+    pull = (-sigma(-scores(d, fakes(g, z))) / len(z))[:, None] * d["w"]
+    return {"shift": pull.sum(0), "scale": (pull * z).sum(0)}
+
+
+def away(d, g, z):
+    """The gradient of D's loss in G's parameters."""
+    push = (sigma(scores(d, fakes(g, z))) / len(z))[:, None] * d["w"]
+    return {"shift": push.sum(0), "scale": (push * z).sum(0)}
+
+
+def helpful(d, fake):
+    """The gradient of G's loss in D's parameters."""
+    pull = -sigma(-scores(d, fake)) / len(fake)
+    return {"w": pull @ fake, "b": pull.sum()}
+
+
+def turned(gradients, factor=-1.0):
+    return {name: factor * value for name, value in gradients.items()}
+
+
+def check_step(fn):
+    """Updates, optimiser states and losses in closed form, under jit; the latents follow the key."""
+    rng = np.random.default_rng(4)
+    params = Pair(
+        {"shift": batch(rng, 2, spread=1.0), "scale": 1 + batch(rng, 2, spread=0.3)},
+        {"w": batch(rng, 2, spread=1.0), "b": np.float32(0.3)},
+    )
+    opt = jax.tree.map(lambda p: batch(rng, *np.shape(p), spread=0.3), params)
+    real, key, toy = batch(rng, 7, 2, spread=1.0), jax.random.key(5), Toy()
+
+    @partial(jax.jit, static_argnames="look")
+    def run(key, look=True):
+        toy.drawn.clear()
+        got = fn(jax.tree.map(jnp.asarray, (params, opt)), jnp.asarray(real), key, toy.game)
+        if isinstance(got, tuple) and len(got) == 3:
+            raise Mistake("You return three things. Return two: the state, a tuple (params, opt), and the losses.")
+        return got, list(toy.drawn) if look else []
+
+    try:
+        got, drawn = run(key)
+    except jax.errors.UnexpectedTracerError:  # the reader's own jit around the draw: what it drew stays inside
+        got, drawn = run(key, look=False)
+    fit(got, ((params, opt), {"d_loss": np.float32(0), "g_loss": np.float32(0)}))
+    ((g, d), (g_opt, d_opt)), losses = got
+    plain = [jax.random.normal(k, real.shape) for k in (key, *jax.random.split(key))]  # not by game.latents, perhaps
+    zs = [np.asarray(z, float) for z in [*(z for _, z in drawn if z.shape == real.shape), *plain]]
+
+    def after_d(z):
+        slope = d_slope(params.discriminator, real, fakes(params.generator, z))
+        return moved(params.discriminator, opt.discriminator, slope)
+
+    z_d = next((z for z in zs if close(d, after_d(z)[0])), None)
+    if z_d is None:
+        explain_d(d, params, opt, real, zs)
+    new_d = after_d(z_d)[0]
+    check_opt("D", d_opt, opt.discriminator, after_d(z_d)[1])
+
+    def after_g(z):
+        return moved(params.generator, opt.generator, g_slope(new_d, params.generator, z))
+
+    z_g = next((z for z in [z_d, *zs] if close(g, after_g(z)[0])), None)
+    if z_g is None:
+        explain_g(g, params, opt, [z_d, *zs], new_d)
+    check_opt("G", g_opt, opt.generator, after_g(z_g)[1])
+    on_real, on_fake = (scores(params.discriminator, x) for x in (real, fakes(params.generator, z_d)))
+    d_loss = plus(-on_real).mean() + plus(on_fake).mean()
+    g_loss = plus(-scores(new_d, fakes(params.generator, z_g))).mean()
+    exchanged = "The updates are right, but the two losses are exchanged in the dict you return."
+    recognise(losses, ({"d_loss": g_loss, "g_loss": d_loss}, exchanged))
+    same(losses, {"d_loss": d_loss, "g_loss": g_loss}, atol=1e-4, what="losses")
+    keys = {tuple(np.ravel(k)) for k, _ in drawn}
+    if len(keys) > 1 and tuple(np.ravel(jax.random.key_data(key))) in keys:
+        raise Mistake("One key, one use: you draw from `key` and from a key made of it. Draw once, or split first.")
+    (((_, other), _), _), _ = run(jax.random.key(6), look=False)
+    if close(other, d):
+        raise Mistake("Another key gives the same latents: is there a fixed key inside? Every step needs fresh ones.")
+
+
+def check_opt(player, got, old, expected):
+    """The optimiser state that belongs to a player's update."""
+    if close(got, old):
+        raise Mistake(f"{player} has moved, but you return its old optimiser state: momentum would never build up.")
+    same(got, expected, atol=1e-4, what=f"new optimiser state of {player}")
+
+
+def explain_d(d, params, opt, real, zs):
+    """Raise the Mistake in D's update, which is right for none of the latents zs."""
+    old, m, g = params.discriminator, opt.discriminator, params.generator
+    if close(d, old):
+        raise Mistake("D has not moved: you return the parameters that came in. Return the new ones.")
+    for z in zs:
+        right = d_slope(old, real, fakes(g, z))
+        swapped = d_slope(old, fakes(g, z), real)
+        later = [moved(g, opt.generator, g_slope(old, g, other))[0] for other in zs]
+        recognise(
+            d,
+            (
+                moved(old, m, turned(right))[0],
+                "D climbs its loss: it gets worse at its job. Descend, with game.descend.",
+            ),
+            (
+                moved(old, m, swapped)[0],
+                "D learns the labels swapped, real for fake: game.d_loss takes the logits of the real samples first.",
+            ),
+            (
+                moved(old, m, helpful(old, fakes(g, z)))[0],
+                "D descends G's loss, so it helps G. D's own is game.d_loss.",
+            ),
+            (
+                moved(old, m, turned(right, 0.0))[0],
+                "The gradient of D's loss is 0: are the logits computed with the parameters you differentiate in?",
+            ),
+            *[
+                (
+                    moved(old, m, d_slope(old, real, fakes(new, other)))[0],
+                    "G has moved before D: D meets the fakes of the new G. D comes first, then G against the new D.",
+                )
+                for new, other in product(later, zs)
+            ],
+            (
+                {name: old[name] - right[name] for name in old},
+                "D's update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
+            ),
+        )
+    same(d, moved(old, m, d_slope(old, real, fakes(g, zs[0])))[0], atol=1e-4, what="new discriminator")
+
+
+def explain_g(g, params, opt, zs, new):
+    """Raise the Mistake in G's update, which against the new D is right for none of the latents zs, D's first."""
+    old, m, first, z_d = params.generator, opt.generator, params.discriminator, zs[0]
+    nothing = turned(g_slope(new, old, z_d), 0.0)
+    recognise(
+        g,
+        (old, "G has not moved: you return the parameters that came in. Return the new ones."),
+        (
+            moved(old, m, nothing)[0],
+            "The gradient of G's loss is 0. Make the fakes inside the function that you differentiate, from the "
+            "parameters it is given, uncut by stop_gradient; and give game.g_loss the real logits first.",
+        ),
+    )
+    for z in zs:
+        right = g_slope(new, old, z)
+        recognise(
+            g,
+            (
+                moved(old, m, g_slope(first, old, z))[0],
+                "G's gradient comes from the old D. D moves first, and G descends against the new D.",
+            ),
+            (moved(old, m, turned(right))[0], "G climbs its loss: it learns to be caught. Descend, with game.descend."),
+            *[
+                (
+                    moved(old, m, away(d, old, z))[0],
+                    "G descends D's loss, so it learns to be caught. G's own is game.g_loss.",
+                )
+                for d in (first, new)
+            ],
+            (
+                moved(*moved(old, m, away(first, old, z)), right)[0],
+                "G moves twice: with D's loss too. In D's half nothing but D's parameters may change.",
+            ),
+            (
+                {name: old[name] - right[name] for name in old},
+                "G's update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
+            ),
+        )
+    same(g, moved(old, m, g_slope(new, old, z_d))[0], atol=1e-4, what="new generator")
+
+
+@define(
+    "02.step",
+    difficulty=3,
+    minutes=15,
+    check=check_step,
+    hints=(
+        "The same five lines twice, once for each player: a function of that player's parameters alone that returns its "
+        "loss; jax.value_and_grad of it; game.descend. The pretty form above has the order.",
+        "D's half: def d_objective(d): return game.d_loss(game.judge(d, real), game.judge(d, fakes)). "
+        "In G's half the roles change: the function takes g, makes the fakes from it, and judges with the *new* d.",
+        "z = game.latents(key, len(real)). After D's half: d, d_opt = game.descend(grads, opt.discriminator, "
+        "params.discriminator). G's: def g_objective(g): return game.g_loss(game.judge(d, real), "
+        "game.judge(d, game.generate(g, z))). "
+        'Return (Pair(g, d), Pair(g_opt, d_opt)), {"d_loss": …, "g_loss": …}.',
+    ),
+)
+def step(state, real, key, game):
+    """One update of D on real (B, ...) and B fakes, then one of G against the new D: (state, {"d_loss", "g_loss"}).
+
+    state: (params, opt), two Pairs. game: the functions latents, generate, judge, d_loss, g_loss and descend.
+    """
+    params, opt = state
+    z = game.latents(key, len(real))
+    fake = game.generate(params.generator, z)
+
+    def d_objective(d):
+        return game.d_loss(game.judge(d, real), game.judge(d, fake))
+
+    d_loss, grads = jax.value_and_grad(d_objective)(params.discriminator)
+    d, d_opt = game.descend(grads, opt.discriminator, params.discriminator)
+
+    def g_objective(g):
+        return game.g_loss(game.judge(d, real), game.judge(d, game.generate(g, z)))
+
+    g_loss, grads = jax.value_and_grad(g_objective)(params.generator)
+    g, g_opt = game.descend(grads, opt.generator, params.generator)
+    return (Pair(g, d), Pair(g_opt, d_opt)), {"d_loss": d_loss, "g_loss": g_loss}
+
+
+# --- 02.coverage ----------------------------------------------------------------------------------------------------
+
+
+def counted(samples, means, std, *, radius=3.0, of=None):
+    """(modes found, share of good samples) within `radius` standard deviations of the nearest mean."""
+    distances = np.linalg.norm(samples[:, None] - means, axis=-1)
+    good = (distances if of is None else of(distances)).min(1) <= radius * std
+    return len(set(distances.argmin(1)[good])), good.mean()
+
+
+def check_coverage(fn):
+    """Random mixtures with stray samples and missing modes; overlapping modes; samples that are all bad."""
+    rng = np.random.default_rng(5)
+    for modes, found, std in [(8, 5, 0.3), (5, 4, 0.1), (6, 6, 0.02)]:
+        means = rng.uniform(-3, 3, (modes, 2)).round(1).astype(np.float32)
+        near = means[rng.integers(0, found, 60)] + rng.normal(0, 1.7 * std, (60, 2))
+        samples = np.concatenate([near, rng.uniform(-4, 4, (30, 2))]).astype(np.float32)
+        inputs = {"samples": samples, "means": means, "std": std}
+        expected = counted(samples, means, std)
+        got = fn(jnp.asarray(samples), jnp.asarray(means), std)
+        fit(got, (0, 0.0))
+        distances = np.linalg.norm(samples[:, None] - means, axis=-1)
+        close_pairs = distances <= 3 * std
+        share = expected[1]
+        recognise(
+            got[1],
+            (100 * share, "Your share is in percent. Return a fraction, in [0, 1]."),
+            (1 - share, "You return the share of bad samples: one minus the asked for."),
+            (share * len(samples), "You return how many samples are good. Divide by their number: a fraction."),
+            (
+                counted(samples, means, std, radius=1.0)[1],
+                "You count within one standard deviation. Good is within three.",
+            ),
+            (
+                counted(samples, means, std, of=lambda r: r**2)[1],
+                "You compare a squared distance with 3·std. Square the right side too, or take the root.",
+            ),
+            (
+                counted(samples, means, 1.0)[1],
+                "You count within a distance of 3. Good is within 3 standard deviations, 3·std.",
+            ),
+            (
+                close_pairs.mean(),
+                "You average over all pairs of sample and mode. A sample is good if its nearest mode is close.",
+            ),
+            (
+                close_pairs.sum() / len(samples),
+                "You count a sample once for each mode it is close to. Only the nearest counts.",
+            ),
+            (
+                (np.abs(samples[:, None] - means).max(-1).min(1) <= 3 * std).mean(),
+                "You compare each coordinate on its own: that is a square around the mean. Take the distance.",
+            ),
+            right=share,
+        )
+        same(got[1], share, inputs=inputs, atol=1e-5, what="share of good samples")
+        suspects = [
+            (
+                len(set(distances.argmin(1))),
+                "You let bad samples find a mode: a stray point is nearest to some mode too. Only good samples count.",
+            ),
+            (modes, "You count all the modes there are. A mode is found if a good sample is nearest to it."),
+            (int(expected[1] * len(samples) + 0.5), "You count good samples, not modes: look along the other axis."),
+        ]
+        recognise(got[0], *suspects, right=expected[0])
+        same(got[0], expected[0], inputs=inputs, what="number of modes")
+    means = np.float32([[0, 0], [0.5, 0], [4, 0]])
+    samples = np.float32([[0.1, 0], [0.2, 0], [9, 9], [0.1, 0.1]])
+    got = fn(jnp.asarray(samples), jnp.asarray(means), 0.2)
+    if close(got[0], 2):
+        raise Mistake(
+            "Two modes lie close together, all good samples are nearest to the first, and you find both: "
+            "a good sample speaks for its nearest mode only."
+        )
+    same(tuple(got), (1, 0.75), inputs={"samples": samples, "means": means, "std": 0.2}, atol=1e-5)
+    same(tuple(fn(jnp.full((5, 2), 9.0), jnp.asarray(means), 0.2)), (0, 0.0), inputs={"samples": "all at (9, 9)"})
+
+
+@define(
+    "02.coverage",
+    difficulty=2,
+    minutes=8,
+    check=check_coverage,
+    hints=(
+        "You need the distance of every sample to every mean: broadcasting samples[:, None] against means gives "
+        "differences of shape (n, K, 2), and a norm over the last axis distances (n, K).",
+        "A sample is good if the smallest of its K distances is at most 3·std. The share is the mean of that.",
+        "The mode of a sample is distances.argmin(axis=1). Keep those of the good samples, with a boolean index, and "
+        "count the different ones: len(set(…)) or jnp.unique(…).size.",
+    ),
+)
+def coverage(samples, means, std):
+    """(modes found, share of good samples): good is within 3·std of the nearest of means (K, 2), samples (n, 2).
+
+    A mode is found if it is the nearest to at least one good sample. An int, and a fraction in [0, 1].
+    """
+    distances = np.linalg.norm(np.asarray(samples)[:, None] - np.asarray(means), axis=-1)
+    good = distances.min(axis=1) <= 3 * std
+    return len(set(distances.argmin(axis=1)[good])), good.mean()
+
+
+# --- 02.modes_left --------------------------------------------------------------------------------------------------
+
+
+def check_modes_left(fn):
+    """D* on k of K equal modes is k/(k+K): back to k for every k, and for odd numbers of modes."""
+    for modes in (8, 5, 25):
+        for k in sorted({1, 2, modes // 2, modes}):
+            d_fake = np.float32(k / (k + modes))  # (1/K) / (1/K + 1/k)
+            got = fn(d_fake, modes)
+            suspects = [
+                (
+                    d_fake * modes,
+                    "You return K·D(G(z)), as if D(G(z)) were k/K. But D compares two densities, p/(p+q); "
+                    "where all modes are covered it says ½, not 1.",
+                ),
+                (
+                    2 * d_fake * modes,
+                    "You return 2K·D(G(z)), a straight line: right at k = K and nowhere else. Solve p/(p+q) for k.",
+                ),
+                (
+                    modes * (1 - d_fake) / d_fake,
+                    "You have p and q exchanged: D(G(z)) = p/(p+q), and p/q = D/(1−D). Fewer modes make D smaller.",
+                ),
+                (d_fake / (1 - d_fake), "This is k/K, the share of the modes. Multiply it by the number of modes."),
+                (modes - modes * d_fake / (1 - d_fake), "You return the number of modes that are lost."),
+                (1 / d_fake - 1, "You solve 1/(1+k) for k: with p = 1 on each mode. p has density 1/K there."),
+                (np.log(d_fake / (1 - d_fake)), "You return a logit. No logarithm is needed: solve for k."),
+            ]
+            recognise(got, *suspects, right=k)
+            same(got, float(k), inputs={"d_fake": d_fake, "modes": modes}, rtol=1e-4, atol=1e-4)
+
+
+@define(
+    "02.modes_left",
+    difficulty=2,
+    minutes=5,
+    check=check_modes_left,
+    hints=(
+        "On a covered mode p = c/K and q = c/k, with the same bump c in both. It cancels.",
+        "D = (1/K) / (1/K + 1/k). Multiply numerator and denominator by kK.",
+        "D = k/(k + K), so D·k + D·K = k. Bring the terms with k to one side.",
+    ),
+)
+def modes_left(d_fake, modes):
+    """How many of `modes` equal modes G covers, from mean D(G(z)): D is at its best, G perfect on those it covers."""
+    return modes * d_fake / (1 - d_fake)
