@@ -178,7 +178,7 @@ class Animation:
             file.write(self.png)
 
 
-def animation(frames, *, seconds: float = 4.0, colours: int = 64) -> Animation:
+def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size.
 
     seconds: duration of a round; the last frame stays a second longer. colours: size of the shared palette, which
@@ -191,13 +191,23 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 64) -> Animation:
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"The frames of an animation must be of one size; got {sorted({a.shape for a in arrays})}.")
     # One palette for all frames: PNG has one for the whole file.
-    film = Image.fromarray(np.concatenate(arrays)).quantize(colours, dither=Image.Dither.NONE)
+    film = Image.fromarray(np.concatenate(arrays))
+    film = film.quantize(palette=_palette(film, colours), dither=Image.Dither.NONE)
     height, width = arrays[0].shape[:2]
     stills = [film.crop((0, i * height, width, (i + 1) * height)) for i in range(len(arrays))]
     durations = [int(1000 * seconds / len(stills))] * (len(stills) - 1) + [int(1000 * seconds / len(stills)) + 1000]
     file = io.BytesIO()
     stills[0].save(file, "PNG", save_all=True, append_images=stills[1:], duration=durations, loop=0, optimize=True)
     return Animation(file.getvalue())
+
+
+def _palette(image, colours):
+    """A palette in which rare colours count: by pixels alone, a surface takes all and points turn grey."""
+    codes = (np.asarray(image).reshape(-1, 3) >> 2) @ np.array([1 << 12, 1 << 6, 1])
+    codes, pixels = np.unique(codes, return_counts=True)
+    codes = np.repeat(codes, np.cbrt(pixels).astype(int))
+    shades = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=-1).astype(np.uint8)
+    return Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
 
 
 def _pixels(frame):
