@@ -20,7 +20,7 @@ from PIL import Image
 from gan_lib.losses import Loss, non_saturating
 
 REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
-SURFACE = LinearSegmentedColormap.from_list("judge", ["#E9A06F", "#F6CDB0", "#FFFFFF", "#B9DAEF", "#79B3DB"])
+SURFACE = LinearSegmentedColormap.from_list("judge", ["#F0B78E", "#F7D6BF", "#FFFFFF", "#C6E0F2", "#94C4E6"])
 
 
 class Picture(Figure):
@@ -148,13 +148,13 @@ def four_layers(
     )
     if surface.min() < 0.5 < surface.max():
         ax.contour(side, side, surface, levels=[0.5], colors="#777777", linewidths=0.8)
-    ax.scatter(*real[:500].T, s=7, color=REAL, alpha=0.5, lw=0, label="real")
+    ax.scatter(*real[:500].T, s=10, color=REAL, alpha=0.6, lw=0, label="real")
     ax.quiver(
         *shown.T, *(arrow * push).T, angles="xy", scale_units="xy", scale=1, width=0.004, color="#333333", zorder=3
     )
-    ax.scatter(*fake[:500].T, s=7, color=FAKE, alpha=0.7, lw=0, label="fake", zorder=4)
+    ax.scatter(*fake[:500].T, s=12, color=FAKE, edgecolor="white", lw=0.3, label="fake", zorder=4)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal", title=title or "")
-    ax.legend(loc="upper right", markerscale=2.5, handletextpad=0.1, borderpad=0.2)
+    ax.legend(loc="upper right", markerscale=2, handletextpad=0.1, borderpad=0.2)
     return ax.figure
 
 

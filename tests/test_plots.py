@@ -110,6 +110,21 @@ def test_an_animation_is_an_apng_of_all_frames(tmp_path):
         np.testing.assert_allclose(np.asarray(png.convert("RGB")), frame, atol=2)
 
 
+def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
+    """The palette has room for a thousand shades of the surface; the points' colours must not pay for it."""
+    frames = [
+        np.uint8(255 * plots.SURFACE(np.linspace(0, 0.7, 200 * 200).reshape(200, 200)))[..., :3] for _ in range(2)
+    ]
+    roles = [np.uint8(255 * np.array(to_rgb(colour))) for colour in (plots.REAL, plots.FAKE)]
+    for i, role in enumerate(roles):
+        frames[1][10:14, 10 * i + 10 : 10 * i + 14] = role
+    png = Image.open(io.BytesIO(plots.animation(frames).png))
+    png.seek(1)
+    shown = np.asarray(png.convert("RGB"))
+    for i, role in enumerate(roles):
+        np.testing.assert_allclose(shown[12, 10 * i + 12], role, atol=12)
+
+
 def test_figures_make_frames():
     film = plots.animation([plots.losses(HISTORY), plots.losses(HISTORY, reference=False)])
     assert Image.open(io.BytesIO(film.png)).n_frames == 2
