@@ -10,7 +10,7 @@ PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 stop = $(if $(1),$(error $(1)))
 ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
 
-.PHONY: help lab test run notebooks lint format test-floor constraints setup
+.PHONY: help lab test run notebooks lint format test-floor constraints setup setup-floor
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +47,7 @@ constraints: setup ## write constraints.txt anew, with the newest versions that 
 	@$(RUN) .ci/constraints.py
 
 setup:
-	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python)
+	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python):
 
 setup-floor:
-	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python)
+	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python):
