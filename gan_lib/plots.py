@@ -207,7 +207,11 @@ def _palette(image, colours):
     codes, pixels = np.unique(codes, return_counts=True)
     codes = np.repeat(codes, np.cbrt(pixels).astype(int))
     shades = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=-1).astype(np.uint8)
-    return Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
+    palette = Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
+    entries = np.array(palette.getpalette()).reshape(-1, 3)
+    entries[entries.min(axis=1) > 250] = 255  # the page is white, not nearly white
+    palette.putpalette(entries.ravel().tolist())
+    return palette
 
 
 def _pixels(frame):

@@ -2,6 +2,7 @@
 
 import io
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -127,7 +128,15 @@ def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
 
 def test_figures_make_frames():
     film = plots.animation([plots.losses(HISTORY), plots.losses(HISTORY, reference=False)])
-    assert Image.open(io.BytesIO(film.png)).n_frames == 2
+    png = Image.open(io.BytesIO(film.png))
+    assert png.n_frames == 2
+    assert png.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_film_of_a_surface_has_a_white_page():
+    points = np.random.default_rng(0).normal(size=(2, 200, 2))
+    frames = [plots.four_layers(*points, lambda x, a=a: a * jnp.sin(3 * x[:, 0]) - x[:, 1]) for a in (1, 2)]
+    assert Image.open(io.BytesIO(plots.animation(frames).png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("count", [0, 1, 25])
