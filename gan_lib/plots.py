@@ -191,8 +191,12 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"The frames of an animation must be of one size; got {sorted({a.shape for a in arrays})}.")
     # One palette for all frames: PNG has one for the whole file.
-    film = Image.fromarray(np.concatenate(arrays))
-    film = film.quantize(palette=_palette(film, colours), dither=Image.Dither.NONE)
+    colourful = Image.fromarray(np.concatenate(arrays))
+    film = colourful.quantize(palette=_palette(colourful, colours), dither=Image.Dither.NONE)
+    if (page := (np.asarray(colourful) == 255).all(axis=-1)).any():  # white stays white, not nearly white
+        entries = np.array(film.getpalette()).reshape(-1, 3)
+        entries[np.bincount(np.asarray(film)[page]).argmax()] = 255
+        film.putpalette(entries.ravel().tolist())
     height, width = arrays[0].shape[:2]
     stills = [film.crop((0, i * height, width, (i + 1) * height)) for i in range(len(arrays))]
     durations = [int(1000 * seconds / len(stills))] * (len(stills) - 1) + [int(1000 * seconds / len(stills)) + 1000]
@@ -207,11 +211,7 @@ def _palette(image, colours):
     codes, pixels = np.unique(codes, return_counts=True)
     codes = np.repeat(codes, np.cbrt(pixels).astype(int))
     shades = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=-1).astype(np.uint8)
-    palette = Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
-    entries = np.array(palette.getpalette()).reshape(-1, 3)
-    entries[entries.min(axis=1) > 250] = 255  # the page is white, not nearly white
-    palette.putpalette(entries.ravel().tolist())
-    return palette
+    return Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
 
 
 def _pixels(frame):
