@@ -30,7 +30,8 @@ notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
 	@$(RUN) notebooks/source/build.py $(ARGS)
 
 lint: setup ## check the style of library, tests and notebooks
-	@$(RUN) -m ruff check --quiet && $(RUN) -m ruff format --check --quiet
+	@$(RUN) -m ruff check --quiet && $(RUN) -m ruff format --check --quiet || \
+		{ echo '`make format` mends most of this; after it, `make notebooks` builds what changed.'; exit 1; }
 
 format: setup ## format library, tests and the text of the notebooks
 	@$(RUN) -m ruff check --fix-only --quiet --exclude '*.ipynb' && $(RUN) -m ruff format --quiet --exclude '*.ipynb'
