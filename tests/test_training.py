@@ -153,8 +153,10 @@ def test_the_penalty_is_added_to_the_discriminators_loss_only():
 def test_measurements_by_hand():
     state = PLAIN.init(KEY)
     _, metrics = PLAIN.step(state, DATA[:32], KEY)
-    real_logits = PLAIN.logits(state, DATA[:32])
-    np.testing.assert_allclose(metrics["d_real"], (1 / (1 + np.exp(-real_logits))).mean(), rtol=1e-5)
+    generator, discriminator = modules(PLAIN, state)
+    fake = generator(jax.random.normal(jax.random.split(KEY)[0], (32, 4)))
+    for name, x in {"d_real": DATA[:32], "d_fake": fake}.items():
+        np.testing.assert_allclose(metrics[name], (1 / (1 + np.exp(-discriminator(x)))).mean(), rtol=1e-5)
     assert all(np.shape(m) == () for m in metrics.values())
     assert metrics["g_grad"] > 0
 
@@ -272,6 +274,14 @@ def test_it_stops_at_the_first_overflow_with_the_last_finite_state(player, chunk
     sound, _ = train(make_gan(optimizer=broken_after(99, player)), steps=7, chunk=7)
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(sound.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite():
+    def moody(critic, real, fake, *, key):
+        return jnp.where(jax.random.uniform(key) < 0.2, jnp.nan, 0.0)
+
+    state, history = train(make_gan(penalty=moody), steps=40, chunk=40)
+    assert 0 < int(state.step) == len(history["step"]) < 40
 
 
 def test_it_names_the_player_whose_loss_is_not_finite(capsys):
