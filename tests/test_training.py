@@ -278,10 +278,10 @@ def test_it_stops_at_the_first_overflow_with_the_last_finite_state(player, chunk
 
 def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite():
     def moody(critic, real, fake, *, key):
-        return jnp.where(jax.random.uniform(key) < 0.2, jnp.nan, 0.0)
+        return jnp.where(jax.random.uniform(key) < 0.05, jnp.nan, 0.0)
 
-    state, history = train(make_gan(penalty=moody), steps=40, chunk=40)
-    assert 0 < int(state.step) == len(history["step"]) < 40
+    state, history = train(make_gan(penalty=moody), steps=200, chunk=200)
+    assert 0 < int(state.step) == len(history["step"]) < 200
 
 
 def test_it_names_the_player_whose_loss_is_not_finite(capsys):
