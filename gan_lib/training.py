@@ -204,23 +204,20 @@ def measure(d_loss, g_loss, logits, d_grads, g_grads):
 def _advance(gan, state, images, key, *, batch_size, length):
     """`length` guarded steps in one compiled program: (state, metrics of shape (length,))."""
 
-    def one(carry, _):
-        state, alive = carry
+    def one(state, _):
         # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
         batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
         real = images[jax.random.randint(batch_key, (batch_size,), 0, len(images))]
         new, metrics = gan.step(state, real, step_key)
-        metrics["finite"] = Pair(
-            _finite(metrics, "g", new.params.generator), _finite(metrics, "d", new.params.discriminator)
-        )
-        alive &= metrics["finite"].generator & metrics["finite"].discriminator
-        return (jax.tree.map(partial(jnp.where, alive), new, state), alive), metrics
+        finite = Pair(_finite(metrics, "g", new.params.generator), _finite(metrics, "d", new.params.discriminator))
+        # A step that fails is undone. The rest of the chunk then repeats it, with the same key, and fails alike.
+        state = jax.tree.map(partial(jnp.where, finite.generator & finite.discriminator), new, state)
+        return state, metrics | {"finite": finite}
 
     if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
-        (state, _), metrics = one((state, True), None)
+        state, metrics = one(state, None)
         return state, jax.tree.map(lambda m: m[None], metrics)
-    (state, _), metrics = jax.lax.scan(one, (state, jnp.bool_(True)), length=length)
-    return state, metrics
+    return jax.lax.scan(one, state, length=length)
 
 
 def _finite(metrics, player, params):
