@@ -70,10 +70,13 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
     height, width = sheet.shape[1:]
     sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    margin = 0.1 * max(map(len, labels), default=0)
-    figure = Picture(0.6 * columns + margin, 0.6 * rows * height / width + (0.3 if title else 0))
-    ax = figure.subplots()
-    ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r")
+    # Sizes in inches, by hand: 60 screen pixels an image, a whole multiple of an MNIST digit and its margin.
+    left, top = 0.1 * max(map(len, labels), default=0), 0.3 if title else 0
+    size = 0.6 * columns, 0.6 * rows * height / width
+    figure = Picture(left + size[0], size[1] + top)
+    figure.set_layout_engine("none")
+    ax = figure.add_axes((left / (left + size[0]), 0, size[0] / (left + size[0]), size[1] / (size[1] + top)))
+    ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r", interpolation="nearest")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.set(title=title or "", xticks=[])
