@@ -1,6 +1,6 @@
 """Do the players learn? The ring of notebook 02, its recipe and its failures, in numbers with room for other machines.
 
-Measured on 40 seeds, 20 of them with this code: eight modes on all, 83 to 96 % good samples (median 93 %), and KL up to
+Measured on 40 seeds, 20 of them through `fit`: eight modes on all, 83 to 96 % good samples (median 93 %), and KL up to
 0.02 but for one of 0.14.
 """
 

@@ -219,7 +219,7 @@ def check_discriminator_loss(fn):
     hints=(
         "Two halves, each a mean over its own batch: what D pays for real samples, and what it pays for fakes.",
         "−log D(x) for a real sample, −log(1 − D(G(z))) for a fake, with D = σ(s). "
-        "Typed like that it overflows: look for softplus in the table of two identities above.",
+        "Typed like that it overflows. The two identities above the exercise turn both logs into softplus.",
         "Mean of softplus(−real_logits), plus mean of softplus(fake_logits).",
     ),
 )
