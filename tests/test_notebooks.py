@@ -268,7 +268,11 @@ def test_every_exercise_says_how_hard_it_is_and_where_help_is(name):
     assert badges == [(str(found.difficulty), f"{found.minutes:g}") for found in known]
     for found in known:
         assert f'hint("{found.name}")' in text
-    assert f'progress("{name[:2]}")' in "\n".join(cell.source for cell in code_cells(name))
+    code = "\n".join(cell.source for cell in code_cells(name))
+    assert f'progress("{name[:2]}")' in code
+    assert "from gan_lib.exercises import exercise, hint, progress, solution" in code, (
+        "the text offers hint and solution"
+    )
 
 
 def test_every_exercise_belongs_to_a_notebook():
