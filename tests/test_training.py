@@ -226,6 +226,17 @@ def test_chunks_steps_and_resumed_runs_agree():
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_a_step_by_itself_agrees_with_one_in_a_chunk_where_layers_are_wide():
+    wide = make_gan(
+        generator=lambda rngs: MLP((100, 256, 784), rngs=rngs),
+        discriminator=lambda rngs: MLP((784, 128, 1), shape=(), rngs=rngs),
+        latent_dim=100,
+    )
+    data = jax.random.normal(KEY, (256, 784))
+    (_, chunked), (_, stepwise) = (train(wide, data=data, steps=5, batch_size=128, chunk=chunk) for chunk in (5, 1))
+    np.testing.assert_allclose(chunked["g_loss"], stepwise["g_loss"], rtol=1e-4)
+
+
 def test_the_callers_state_is_spared_and_history_is_plain():
     state = PLAIN.init(KEY)
     before = jax.tree.map(jnp.copy, state)
