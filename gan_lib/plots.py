@@ -133,8 +133,9 @@ def four_layers(
     """A GAN in the plane, in four layers: D's probability as a surface, real and fake points, and where G is pushed.
 
     real, fake: points (n, 2). discriminator: function from points (n, 2) to logits (n,). limit: half the width shown.
-    The arrows are minus the gradient of each fake's own generator loss with respect to that fake: where it would go if
-    it could move freely. arrow: length drawn for a gradient of 1; default: the longest is an eighth of the width.
+    The arrows, on the first 80 fakes, are minus the gradient of each fake's own generator loss with respect to that
+    fake: where it would go if it could move freely. arrow: length drawn for a gradient of 1, the same in every picture,
+    and cut at a quarter of the width; default: the longest is an eighth of the width.
     """
     real, fake = np.asarray(real), np.asarray(fake)
     limit = limit or 1.15 * float(np.abs(real).max())
@@ -143,21 +144,21 @@ def four_layers(
     surface = np.asarray(jax.nn.sigmoid(discriminator(lattice))).reshape(121, 121)
     shown = fake[:80]
     push = -len(shown) * _slope(generator_loss, discriminator, jnp.resize(real, shown.shape), jnp.asarray(shown))
-    arrow = arrow or limit / 4 / max(np.linalg.norm(push, axis=1).max(), 1e-12)
-    ax = ax or Picture(4.4, 4.4).subplots()
+    norms = np.linalg.norm(push, axis=1, keepdims=True)
+    arrow = arrow or limit / 4 / max(norms.max(), 1e-12)
+    push *= np.minimum(arrow, limit / 2 / np.maximum(norms, 1e-12))
+    ax = ax or Picture(4.4, 4.7).subplots()
     ax.spines[:].set_visible(False)
     ax.imshow(
         surface, extent=2 * (-limit, limit), origin="lower", cmap=SURFACE, vmin=0, vmax=1, interpolation="bilinear"
     )
     if surface.min() < 0.5 < surface.max():
         ax.contour(side, side, surface, levels=[0.5], colors="#777777", linewidths=0.8)
-    ax.scatter(*real[:500].T, s=10, color=REAL, alpha=0.6, lw=0, label="real")
-    ax.quiver(
-        *shown.T, *(arrow * push).T, angles="xy", scale_units="xy", scale=1, width=0.004, color="#333333", zorder=3
-    )
-    ax.scatter(*fake[:500].T, s=12, color=FAKE, edgecolor="white", lw=0.3, label="fake", zorder=4)
+    ax.scatter(*real[:500].T, s=30, color=REAL, alpha=0.6, lw=0, label="real")  # wide: fakes on top hide no cluster
+    ax.quiver(*shown.T, *push.T, angles="xy", scale_units="xy", scale=1, width=0.004, color="#333333", zorder=3)
+    ax.scatter(*fake[:500].T, s=8, color=FAKE, edgecolor="white", lw=0.3, label="fake", zorder=4)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal", title=title or "")
-    ax.legend(loc="upper right", markerscale=2, handletextpad=0.1, borderpad=0.2)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, markerscale=1.5, handletextpad=0.1, borderpad=0.2)
     return ax.figure
 
 

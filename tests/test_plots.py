@@ -81,6 +81,41 @@ def test_arrows_are_each_fakes_own_descent(loss, weight):
     np.testing.assert_allclose(quiver.XY, fake)
 
 
+def arrows(figure):
+    quiver = next(c for c in figure.axes[0].collections if hasattr(c, "U"))
+    return np.hypot(quiver.U, quiver.V)
+
+
+def test_one_scale_holds_for_all_pictures_and_cuts_what_leaves_them():
+    """For D's logit s = ax the push at x = 0 is a/2."""
+    lengths = [
+        arrows(plots.four_layers(np.ones((9, 2)), np.zeros((9, 2)), lambda x, a=a: a * x[:, 0], arrow=0.1, limit=2.0))
+        for a in (1, 4, 100)
+    ]
+    np.testing.assert_allclose(lengths, np.array([[0.05], [0.2], [1.0]]) * np.ones(9), rtol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [1e-3, 1, 100])
+def test_without_a_scale_the_longest_arrow_is_an_eighth_of_the_width(strength):
+    fake = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    figure = plots.four_layers(np.ones((50, 2)), fake, lambda x: strength * (x**2).sum(1), limit=2.0)
+    assert arrows(figure).max() == pytest.approx(0.5, rel=1e-5)
+
+
+def test_no_arrow_where_nothing_pushes():
+    figure = plots.four_layers(np.ones((9, 2)), np.zeros((9, 2)), lambda x: 0 * x[:, 0])
+    assert (arrows(figure) == 0).all()
+
+
+def test_the_legend_hides_no_data():
+    figure = plots.four_layers(np.ones((9, 2)), np.zeros((9, 2)), lambda x: x[:, 0])
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    legend, shown = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert legend.y1 <= shown.y0
+    assert legend.y0 >= 0
+
+
 def test_the_surface_is_the_discriminators_probability():
     figure = plots.four_layers(np.ones((50, 2)), np.zeros((30, 2)), lambda x: x[:, 0] + 2 * x[:, 1], limit=1.0)
     surface = figure.axes[0].images[0]
