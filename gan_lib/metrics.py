@@ -5,6 +5,7 @@ Two feature sets are compared by `frechet_distance` and `kernel_distance` (how f
 sees a classifier's verdicts only, `mode_coverage` points in the plane. Features of images: features.py.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -121,8 +122,8 @@ def inception_score(probs, *, splits=10) -> tuple[float, float]:
             "expected a distribution in each row. Put logits through a softmax over the last axis first."
         )
     _whole("splits", splits, 1, len(probs), "the number of samples")
-    scores = []
-    for part in np.array_split(probs, splits):
+    scores, ends = [], [i * len(probs) // splits for i in range(splits + 1)]
+    for part in (probs[start:stop] for start, stop in pairwise(ends)):
         ratio = np.where(part > 0, part, 1) / np.where(part > 0, part.mean(axis=0), 1)  # 0 log 0 is 0
         scores.append(np.exp(np.sum(part * np.log(ratio), axis=1).mean()))
     return float(np.mean(scores)), float(np.std(scores))
