@@ -51,7 +51,7 @@ class Distance(NamedTuple):
 
 
 def digit_features(images) -> Features:
-    """What a classifier of MNIST (99.3 % right on the test images) sees in images (N, 28, 28, 1), floats from -1 to 1.
+    """What a classifier of MNIST (99.2 % right on the test images) sees in images (N, 28, 28, 1), floats from -1 to 1.
 
     Unit: the variances of the 84 features over the training set add up to 100. It was also shown noise, grey and digits
     on top of each other, with all classes equally right, so it is seldom sure of what is no digit.
@@ -61,7 +61,7 @@ def digit_features(images) -> Features:
 
 
 def fashion_features(images) -> Features:
-    """As `digit_features`, by a classifier of Fashion-MNIST (FASHION % right on its test images)."""
+    """As `digit_features`, by a classifier of Fashion-MNIST (89.5 % right on its test images)."""
     return _see("fashion", images)
 
 

@@ -176,9 +176,10 @@ def memorisation(train, heldout, samples) -> Memorisation:
     Meehan et al. 2020, section 3: `nearer` is their Mann–Whitney statistic U, counted from the other side, over M L.
     """
     train, heldout, samples = _sets(train=train, heldout=heldout, samples=samples)
-    train, others, edge = _centred(train, np.concatenate([heldout, samples]), "train")
-    nearest = np.concatenate([squares.min(axis=1) for _, squares in _squared_distances(others, train)])
-    nearest[nearest <= edge] = 0
+    others = np.concatenate([heldout, samples])
+    around_train, around, _ = _centred(train, others, "train")
+    nearest = np.concatenate([squares.argmin(axis=1) for _, squares in _squared_distances(around, around_train)])
+    nearest = np.square(others - train[nearest]).sum(axis=1)  # exactly 0 for a copy
     honest, found = np.sort(nearest[: len(heldout)]), nearest[len(heldout) :]
     few = np.quantile(honest, 0.05, method="weibull")  # the method for which honest samples score 0.05 on average
     if few == 0:
