@@ -1,6 +1,7 @@
 """One set of rules for tests and for the notebooks that run beside them."""
 
 import os
+import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
 
@@ -10,6 +11,7 @@ import pytest
 from gan_lib.notebook import enable_compilation_cache
 
 enable_compilation_cache()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored
 matplotlib.use("agg")
 
 
