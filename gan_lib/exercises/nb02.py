@@ -10,7 +10,7 @@ import numpy as np
 from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.compare import fit
+from gan_lib.exercises.compare import close, fit, recognise
 from gan_lib.training import Pair
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
@@ -29,25 +29,6 @@ def sigma(x):
 def batch(rng, *shape, spread=2.0):
     """Random numbers, as the float32 that the reader's function gets."""
     return rng.normal(0, spread, shape).astype(np.float32)
-
-
-def close(a, b):
-    """Whether two numbers, arrays or trees of arrays of one structure are the same up to rounding."""
-    try:
-        pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-        return all(np.shape(x) == np.shape(y) and np.allclose(x, y, rtol=1e-4, atol=1e-5) for x, y in pairs)
-    except (TypeError, ValueError):
-        return False
-
-
-def recognise(got, *suspects, right=None):
-    """Raise the message of the first (value, message) in `suspects` that `got` equals: a mistake seen before.
-
-    right: the right answer, where a suspect may happen to equal it.
-    """
-    for value, message in suspects:
-        if close(got, value) and not (right is not None and close(value, right)):
-            raise Mistake(message)
 
 
 # --- 02.slopes ------------------------------------------------------------------------------------------------------
