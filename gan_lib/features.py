@@ -122,11 +122,11 @@ def _check(images):
     low, high = images.min(), images.max()
     if not np.isfinite([low, high]).all():
         raise ValueError("images hold values that are not finite, expected -1 to 1: look for np.isnan(images).")
-    cure = "end the generator with tanh, or np.clip(x, -1, 1)" if high < 100 else "scale bytes with x / 127.5 - 1"
-    if 0 <= low < 0.1 and 0.5 < high < 1.001:  # a batch without any paper, but with black and white
-        low, cure = low, "scale [0, 1] with 2 * x - 1"
-    elif low > -1.001 and high < 1.001:
+    scaled_to_one = 0 <= low < 0.1 and 0.5 < high < 1.001  # black and white, and nothing below 0
+    if low > -1.001 and high < 1.001 and not scaled_to_one:
         return images
+    cure = "end the generator with tanh, or np.clip(x, -1, 1)" if high < 100 else "scale bytes with x / 127.5 - 1"
+    cure = "scale [0, 1] with 2 * x - 1" if scaled_to_one else cure
     raise ValueError(f"images run from {low:.3g} to {high:.3g}, expected -1 (paper) to 1 (ink): {cure}.")
 
 
