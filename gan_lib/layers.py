@@ -1,0 +1,183 @@
+"""The few layers Flax lacks, or is slow at on a CPU: convolution and transposed convolution.
+
+A convolution with stride s is a plain one on the s² phases of its input (space to depth). A transposed convolution
+with stride s is a plain one that makes the s² phases of its output (depth to space). So one plain convolution,
+`correlate`, carries both, forwards and backwards.
+"""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+KERNEL = nnx.initializers.lecun_normal()
+
+
+def space_to_depth(x, s):
+    """(B, s·H, s·W, C) -> (B, H, W, s²·C): each block of s × s pixels becomes the channels of one pixel."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // s, s, w // s, s, c).swapaxes(2, 3).reshape(b, h // s, w // s, s * s * c)
+
+
+def depth_to_space(x, s):
+    """(B, H, W, s²·C) -> (B, s·H, s·W, C), the inverse: "pixel shuffle". Shi et al. 2016, eq. 4."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h, w, s, s, c // s**2).swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
+
+
+def conv(x, kernel, *, stride=1):
+    """Convolution with SAME padding, equal to lax.conv_general_dilated: (B, H, W, C) -> (B, ⌈H/s⌉, ⌈W/s⌉, D).
+
+    kernel: (k, k, C, D). stride: s. Raises ValueError on shapes that do not fit.
+    """
+    _check(x, kernel, stride)
+    (h, w), k, s = x.shape[1:3], len(kernel), stride
+    # y[o] = Σ_t x[s·o + t − before]·kernel[t]: with t − before = s·a + r this is tap a of phase r.
+    before = [max((-(-n // s) - 1) * s + k - n, 0) // 2 for n in (h, w)]
+    taps, before = _phases(kernel, s, [-b for b in before])
+    phases = space_to_depth(jnp.pad(x, ((0, 0), (0, -h % s), (0, -w % s), (0, 0))), s)
+    return correlate(phases, taps.reshape(*taps.shape[:2], -1, kernel.shape[3]), before)
+
+
+def conv_transpose(x, kernel, *, stride=1):
+    """Transposed convolution with SAME padding, equal to lax.conv_transpose: (B, H, W, C) -> (B, s·H, s·W, D).
+
+    kernel: (k, k, C, D). stride: s. Raises ValueError on shapes that do not fit.
+    Dumoulin & Visin 2016, section 4; by phases: Shi et al. 2016, section 3.
+    """
+    _check(x, kernel, stride)
+    k, s = len(kernel), stride
+    before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)  # lax.conv_transpose's choice
+    # y[s·q + r] = Σ_a x[q + a]·kernel[s·a + before − r]: the taps of a strided convolution, phases in reverse.
+    taps, before = _phases(kernel, s, [s - 1 - before] * 2)
+    taps = jnp.moveaxis(taps[:, :, ::-1, ::-1], 4, 2)  # (A, A, s, s, C, D) -> (A, A, C, s, s, D)
+    return depth_to_space(correlate(x, taps.reshape(*taps.shape[:3], -1), before), s)
+
+
+def correlate(x, kernel, before):
+    """y[o] = Σ_t x[o + t − before]·kernel[t], x being 0 outside: (B, H, W, C) -> (B, H, W, D).
+
+    kernel: (k, k, C, D). before: a pair, the number of taps before the pixel, for rows and columns.
+    On a CPU small maps go through their Fourier coefficients, where a convolution is a product: a 5 × 5 kernel on a
+    7 × 7 map then costs 121 multiplications for each pair of channels, not 25·49. Winograd 1980, chapter 5.
+    """
+    (b, h, w, c), (k, _, _, d) = x.shape, kernel.shape
+    if jax.default_backend() != "cpu" or not _small(h, w, k, c, d):
+        padding = [(n, k - 1 - n) for n in before]
+        return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    of_x, of_kernel, back = _fourier((h, w), k, before)
+    x = _mix(of_x, x.reshape(b, h * w, c).swapaxes(0, 1))
+    y = _mix(back, x @ _mix(of_kernel, kernel.reshape(k * k, c, d)))
+    return y.swapaxes(0, 1).reshape(b, h, w, d)
+
+
+def _small(h, w, k, c, d):
+    """Does the way through Fourier coefficients pay? Measured on two cores, see benchmarks/layers.py."""
+    return h * w <= 64 and 1 < k <= 5 and min(c, d) >= 32
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _mix(matrix, x):
+    """matrix (m, n) times the first axis of x (n, ...), by a rule of its own: JAX's gradient would transpose x twice."""
+    return (matrix @ x.reshape(len(x), -1)).reshape(-1, *x.shape[1:])
+
+
+_mix.defvjp(lambda matrix, x: (_mix(matrix, x), None), lambda matrix, _, g: (_mix(matrix.T, g),))
+
+
+def _phases(kernel, s, start):
+    """The taps of a kernel (k, k, C, D) sorted by phase, (A, A, s, s, C, D), and how many stand before tap 0.
+
+    start: place of the kernel's first entry on each axis, in pixels. Place p belongs to tap ⌊p/s⌋, phase p mod s.
+    """
+    k, c, d = kernel.shape[1:]
+    first = [p // s for p in start]
+    count = max((p + k - 1) // s - a + 1 for p, a in zip(start, first, strict=True))
+    pads = [(p - a * s, count * s - k - (p - a * s)) for p, a in zip(start, first, strict=True)]
+    taps = jnp.pad(kernel, (*pads, (0, 0), (0, 0))).reshape(count, s, count, s, c, d)
+    return taps.swapaxes(1, 2), tuple(-a for a in first)
+
+
+@lru_cache(maxsize=64)
+def _fourier(shape, k, before):
+    """Three matrices A (F, H·W), B (F, k·k), C (H·W, F) with correlate(x, kernel) = C((A x)·(B kernel)).
+
+    Real and imaginary parts of a two-dimensional discrete Fourier transform, and of each pair of conjugate frequencies
+    only one. A complex product takes three real ones (Gauss): with k₁ = c(a+b), k₂ = a(d−c), k₃ = b(c+d),
+    (a+ib)(c+id) = (k₁−k₃) + i(k₁+k₂). The period is just long enough that what wraps around is cropped.
+    """
+    periods = [max(n + b, n + k - 1 - b) for n, b in zip(shape, before, strict=True)]
+    of_x, of_kernel, back = [], [], []
+    for u, v in np.ndindex(*periods):
+        mirror = (-u % periods[0], -v % periods[1])
+        if (u, v) > mirror:
+            continue
+        wave = [lambda n, f=f, p=p: np.exp(-2j * np.pi * f * n / p) for f, p in zip((u, v), periods, strict=True)]
+        x = np.outer(*(e(np.arange(n)) for e, n in zip(wave, shape, strict=True))).ravel()
+        taps = np.outer(*(e(b - np.arange(k)) for e, b in zip(wave, before, strict=True))).ravel()
+        y = x.conj() / np.prod(periods)
+        if (u, v) == mirror:  # a real coefficient
+            of_x, of_kernel, back = [*of_x, x.real], [*of_kernel, taps.real], [*back, y.real]
+        else:
+            of_x += [x.real + x.imag, x.real, x.imag]
+            of_kernel += [taps.real, taps.imag - taps.real, taps.real + taps.imag]
+            back += [2 * (y.real - y.imag), -2 * y.imag, -2 * y.real]
+    return np.float32(of_x), np.float32(of_kernel), np.float32(back).T
+
+
+def _check(x, kernel, stride):
+    """Refuse what would fail deep inside, in words."""
+    square = np.ndim(kernel) == 4 and kernel.shape[0] == kernel.shape[1]
+    if np.ndim(x) != 4 or not square or x.shape[3] != kernel.shape[2]:
+        raise ValueError(
+            "A convolution takes images (B, H, W, C), channels last, and a kernel (k, k, C, D); got shapes "
+            f"{np.shape(x)} and {np.shape(kernel)}."
+        )
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride must be a whole number of at least 1; got {stride!r}.")
+
+
+class Conv(nnx.Module):
+    """`conv` with a kernel of its own, and a bias unless use_bias=False."""
+
+    function = staticmethod(conv)
+
+    def __init__(self, features_in, features_out, size, *, rngs, stride=1, use_bias=True, init=KERNEL):
+        self.kernel = nnx.Param(init(rngs.params(), (size, size, features_in, features_out)))
+        self.bias = nnx.Param(jnp.zeros(features_out)) if use_bias else None
+        self.stride = stride
+
+    def __call__(self, x):
+        y = self.function(x, self.kernel[...], stride=self.stride)
+        return y if self.bias is None else y + self.bias[...]
+
+
+class ConvTranspose(Conv):
+    """`conv_transpose` with a kernel of its own, and a bias unless use_bias=False."""
+
+    function = staticmethod(conv_transpose)
+
+
+class Dropout(nnx.Module):
+    """Sets each entry to 0 with probability `rate` in training, and scales the rest so that the mean stays.
+
+    rate: in [0, 1), taken to the nearest 1/256: four entries share the 32 random bits that Flax's spends on one, and
+    on a CPU those bits cost as much as a convolution. Srivastava et al. 2014, section 4.
+    Raises ValueError on a rate outside [0, 1).
+    """
+
+    def __init__(self, rate: float, *, rngs: nnx.Rngs):
+        if not 0 <= rate < 1:
+            raise ValueError(f"rate is the share of entries set to 0, in [0, 1); got {rate}.")
+        self.dropped, self.deterministic = round(256 * rate), False  # nnx's eval() sets deterministic
+        self.rngs = rngs.dropout.fork() if self.dropped else None
+
+    def __call__(self, x):
+        if self.deterministic or not self.dropped:
+            return x
+        words = jax.random.bits(self.rngs(), (-(-x.size // 4),))
+        chances = lax.bitcast_convert_type(words, jnp.uint8).ravel()[: x.size].reshape(x.shape)
+        return jnp.where(chances < self.dropped, 0, x * (256 / (256 - self.dropped)))
