@@ -64,9 +64,7 @@ def field(method: str, *, weight: float = 1.0, target: float = 1.0, gamma: float
     the plain WGAN here: clipping is part of the step. Raises ValueError on anything else.
     """
     for name, value in dict(weight=weight, target=target, gamma=gamma).items():
-        _check(
-            name, value, 0 <= value < math.inf if isinstance(value, Real) else False, "a finite number of at least 0"
-        )
+        _check(name, value, isinstance(value, Real) and 0 <= value < math.inf, "a finite number of at least 0")
     fields = {
         "gan": gan,
         "nsgan": nsgan,
