@@ -70,7 +70,7 @@ def digit_distance(samples, *, n=None, seed=0) -> Distance:
 
     samples: images as for `digit_features`. n: how many of them, drawn without replacement; default all, up to 10,000.
     floor: mean distance of n test images, over ten draws. It falls about as 1/n, and so does part of the distance:
-    compare at equal n only. One image repeated scores at least 100.
+    compare at equal n only. One image repeated scores about 100 or more.
     Raises ValueError as `digit_features` does, and on an n below 2 or above the number of samples or test images.
     """
     return _distance("digit", samples, n, seed)

@@ -66,8 +66,8 @@ def frechet_distance(a, b) -> float:
     a, b = (x if isinstance(x, Gaussian) else gaussian(x) for x in (a, b))
     _same_width(a=a.mean, b=b.mean)
     if not (a.root.any() or b.root.any()):
-        raise ValueError(STUCK.format("neither a nor b"))
-    # tr (ΣΣ')^½ is the sum of the singular values of root · root'ᵀ: no matrix root, nothing imaginary, no d × N limit.
+        raise ValueError(STUCK.format("Neither a nor b"))
+    # tr (ΣΣ')^½ is the sum of the singular values of root · root'ᵀ: no root of a matrix, so nothing imaginary.
     overlap = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()
     shift = a.mean - b.mean
     return max(0.0, float(shift @ shift + np.square(a.root).sum() + np.square(b.root).sum() - 2 * overlap))
@@ -84,20 +84,20 @@ def kernel_distance(a, b, *, subsets=100, subset_size=1000, seed=0) -> float:
     """
     a, b = _sets(a=a, b=b)
     if (a == a[0]).all() and (b == b[0]).all():
-        raise ValueError(STUCK.format("neither a nor b"))
+        raise ValueError(STUCK.format("Neither a nor b"))
     _whole("subsets", subsets, 1)
     _whole("subset_size", subset_size, 2)
     n, m = min(subset_size, len(a)), min(subset_size, len(b))
     draws = 1 if n == len(a) and m == len(b) else subsets  # whole sets are the same in each draw
     rng = np.random.default_rng(seed)
     values = [_mmd(rng.choice(a, n, replace=False), rng.choice(b, m, replace=False)) for _ in range(draws)]
-    return float(np.mean(values)) + 0.0  # no negative zero
+    return float(np.mean(values))
 
 
 def _mmd(x, y):
     def kernel(x, y):
         base = x @ y.T / x.shape[1] + 1
-        return base * base * base  # ** 3 takes ten times as long
+        return base * base * base  # ** 3 takes many times as long
 
     def within(x):  # mean over pairs of different members
         k = kernel(x, x)
@@ -154,7 +154,7 @@ def density_coverage(real, fake, *, k=5) -> DensityCoverage:
     authors' package prdc. Fakes have no balls, so a few that lie far off do no harm. Honest samples score 1 and, where
     N = M is large, 1 − 2^−k on average, in any dimension.
     Raises ValueError as `precision_recall` does, on k ≥ N only.
-    Naeem et al. 2020, eq. 3 and 4, section 3.2.
+    Naeem et al. 2020, section 3.2.
     """
     real, fake, edge = _centred(real, fake)
     _whole("k", k, 1, len(real) - 1, "one less than the reals")
@@ -257,7 +257,7 @@ def _centred(real, fake, name="real"):
     """
     real, fake = _sets(**{name: real, "fake": fake})
     if (real == real[0]).all():
-        raise ValueError(STUCK.format(f"nothing in {name}"))
+        raise ValueError(STUCK.format(f"Nothing in {name}"))
     centre = real.mean(axis=0)
     real, fake = real - centre, fake - centre
     return real, fake, 1e-12 * max(np.square(x).sum(axis=1).max() for x in (real, fake))
