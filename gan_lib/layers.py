@@ -1,8 +1,9 @@
 """The few layers Flax lacks, or is slow at on a CPU: convolution and transposed convolution.
 
-A convolution with stride s is a plain one on the s² phases of its input (space to depth). A transposed convolution
-with stride s is a plain one that makes the s² phases of its output (depth to space). So one plain convolution,
-`correlate`, carries both, forwards and backwards.
+A transposed convolution with stride s is a plain one that makes the s² phases of its output (depth to space), and a
+convolution with stride s a plain one on the s² phases of its input (space to depth). So one plain convolution,
+`correlate`, carries both, forwards and backwards; XLA's own gradient of a transposed convolution takes 10 to 20 times
+as long on a CPU.
 """
 
 from functools import lru_cache, partial
@@ -14,6 +15,7 @@ from flax import nnx
 from jax import lax
 
 KERNEL = nnx.initializers.lecun_normal()
+LARGE = 50_000  # entries of a kernel from which Fourier coefficients pay
 
 
 def space_to_depth(x, s):
@@ -35,6 +37,8 @@ def conv(x, kernel, *, stride=1):
     """
     _check(x, kernel, stride)
     (h, w), k, s = x.shape[1:3], len(kernel), stride
+    if not _fourier_pays(-(-h // s), -(-w // s), kernel):
+        return _plain(x, kernel, "SAME", s)
     # y[o] = Σ_t x[s·o + t − before]·kernel[t]: with t − before = s·a + r this is tap a of phase r.
     before = [max((-(-n // s) - 1) * s + k - n, 0) // 2 for n in (h, w)]
     taps, before = _phases(kernel, s, [-b for b in before])
@@ -65,18 +69,21 @@ def correlate(x, kernel, before):
     7 × 7 map then costs 121 multiplications for each pair of channels, not 25·49. Winograd 1980, chapter 5.
     """
     (b, h, w, c), (k, _, _, d) = x.shape, kernel.shape
-    if jax.default_backend() != "cpu" or not _small(h, w, k, c, d):
-        padding = [(n, k - 1 - n) for n in before]
-        return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    if not _fourier_pays(h, w, kernel):
+        return _plain(x, kernel, [(n, k - 1 - n) for n in before], 1)
     of_x, of_kernel, back = _fourier((h, w), k, before)
     x = _mix(of_x, x.reshape(b, h * w, c).swapaxes(0, 1))
     y = _mix(back, x @ _mix(of_kernel, kernel.reshape(k * k, c, d)))
     return y.swapaxes(0, 1).reshape(b, h, w, d)
 
 
-def _small(h, w, k, c, d):
-    """Does the way through Fourier coefficients pay? Measured on two cores, see benchmarks/layers.py."""
-    return h * w <= 64 and 1 < k <= 5 and min(c, d) >= 32
+def _plain(x, kernel, padding, stride):
+    return lax.conv_general_dilated(x, kernel, (stride,) * 2, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _fourier_pays(h, w, kernel):
+    """On a CPU, small maps and big kernels; benchmarks/layers.py measures it."""
+    return jax.default_backend() == "cpu" and h * w <= 64 and len(kernel) > 1 and kernel.size >= LARGE
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

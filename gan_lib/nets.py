@@ -1,14 +1,19 @@
-"""The course's generators and discriminators, as Flax NNX modules. So far: dense networks.
+"""The course's generators and discriminators, as Flax NNX modules: dense ones, and two pairs of convolutional ones.
 
-`GAN` builds a network by calling a function with `rngs`, so hand it `lambda rngs: MLP((64, 128, 2), rngs=rngs)`.
+`GAN` builds a network by calling a function with `rngs`, so hand it `lambda rngs: MLP((64, 128, 2), rngs=rngs)`, or
+`dcgan_generator` as it is.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+
+from gan_lib.layers import Conv, ConvTranspose, Dropout
 
 
 class MLP(nnx.Module):
@@ -55,3 +60,48 @@ class MLP(nnx.Module):
             raise ValueError(f"This MLP takes {self.sizes[0]} entries a sample; got a batch of shape {x.shape}.")
         y = self.layers(x.reshape(len(x), -1)).reshape(len(x), *self.shape)
         return y if self.output is None else self.output(y)
+
+
+def dcgan_generator(rngs, *, up=ConvTranspose):
+    """Latents (B, 100) -> images (B, 28, 28, 1): 7·7·256, then 5 × 5 kernels to 128, 64 and 1 channels. 2.3 million weights.
+
+    up: the class of its transposed convolutions. The sizes of many tutorials, after Radford et al. 2016, section 3.
+    """
+    norm = partial(nnx.BatchNorm, momentum=0.99, epsilon=1e-3, rngs=rngs)
+    leaky = partial(nnx.leaky_relu, negative_slope=0.3)
+    up = partial(up, use_bias=False, rngs=rngs)
+    start = nnx.Linear(100, 7 * 7 * 256, use_bias=False, rngs=rngs), norm(7 * 7 * 256), leaky, reshape(7, 7, 256)
+    same, double = (up(256, 128, 5), norm(128), leaky), (up(128, 64, 5, stride=2), norm(64), leaky)
+    return nnx.Sequential(*start, *same, *double, up(64, 1, 5, stride=2), jnp.tanh)
+
+
+def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout):
+    """Images (B, 28, 28, 1) -> logits (B,): 5 × 5 kernels to 64 and 128 channels, dropout 0.3. The opponent."""
+    leaky = partial(nnx.leaky_relu, negative_slope=0.3)
+    conv, drop = partial(conv, stride=2, rngs=rngs), partial(dropout, 0.3, rngs=rngs)
+    half, quarter = (conv(1, 64, 5), leaky, drop()), (conv(64, 128, 5), leaky, drop())
+    return nnx.Sequential(*half, *quarter, reshape(-1), nnx.Linear(7 * 7 * 128, 1, rngs=rngs), reshape())
+
+
+def small_generator(rngs):
+    """Latents (B, 64) -> images (B, 28, 28, 1) in (-1, 1): 7·7·64, then 4 × 4 kernels to 32 and 1 channels.
+
+    Chosen for quality per second on two cores, with `small_discriminator`: benchmarks/quality.py.
+    """
+    leaky = partial(nnx.leaky_relu, negative_slope=0.2)
+    start = nnx.Linear(64, 7 * 7 * 64, rngs=rngs), nnx.BatchNorm(7 * 7 * 64, momentum=0.9, rngs=rngs), leaky
+    double = ConvTranspose(64, 32, 4, stride=2, rngs=rngs), nnx.BatchNorm(32, momentum=0.9, rngs=rngs), leaky
+    return nnx.Sequential(*start, reshape(7, 7, 64), *double, ConvTranspose(32, 1, 4, stride=2, rngs=rngs), jnp.tanh)
+
+
+def small_discriminator(rngs):
+    """Images (B, 28, 28, 1) -> logits (B,): 4 × 4 kernels to 32 and 64 channels."""
+    leaky = partial(nnx.leaky_relu, negative_slope=0.2)
+    conv = partial(Conv, stride=2, rngs=rngs)
+    last = nnx.Linear(7 * 7 * 64, 1, rngs=rngs)
+    return nnx.Sequential(conv(1, 32, 4), leaky, conv(32, 64, 4), leaky, reshape(-1), last, reshape())
+
+
+def reshape(*shape):
+    """A layer that gives each sample this shape: (B, ...) -> (B, *shape)."""
+    return lambda x: x.reshape(len(x), *shape)
