@@ -200,7 +200,6 @@ def measure(d_loss, g_loss, logits, d_grads, g_grads):
     return dict(d_loss=d_loss, g_loss=g_loss, d_real=d_real, d_fake=d_fake, **norms)
 
 
-@partial(jax.jit, static_argnames=("gan", "batch_size", "length"))
 def _advance(gan, state, images, key, *, batch_size, length):
     """`length` guarded steps in one compiled program: (state, metrics of shape (length,)).
 
@@ -221,6 +220,28 @@ def _advance(gan, state, images, key, *, batch_size, length):
         state, metrics = one(state, None)
         return state, jax.tree.map(lambda m: m[None], metrics)
     return jax.lax.scan(one, state, length=length)
+
+
+@lru_cache
+def compiler_options():
+    """Options for jax.jit that make training faster on a CPU, or None where this jaxlib does not know them.
+
+    Left alone, jaxlib 0.10 hands matrix products to YNNPACK, which takes up to twice as long as Eigen for those of a
+    backward pass: benchmarks/step.py.
+    """
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
+    except Exception:  # which one differs between versions
+        return None
+    return options
+
+
+@lru_cache
+def _program():
+    """`_advance`, compiled; not at import, when the device is still the reader's to choose."""
+    static = "gan", "batch_size", "length"
+    return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options())
 
 
 def _finite(metrics, player, params):
@@ -269,7 +290,7 @@ def fit(
             if interrupt.noted:
                 bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
                 break
-            state, metrics = _advance(gan, state, images, key, batch_size=batch_size, length=length)
+            state, metrics = _program()(gan, state, images, key, batch_size=batch_size, length=length)
             finite = np.asarray(metrics.pop("finite"))  # (2, length): generator, discriminator
             metrics = {name: np.asarray(values) for name, values in metrics.items()}
             good = length if finite.all() else int(finite.all(axis=0).argmin())
@@ -390,10 +411,13 @@ def _named_arrays(state):
     return {jax.tree_util.keystr(path): np.asarray(x) for (path, _), x in zip(leaves, raw, strict=True)}, tree
 
 
-def save(path: str | os.PathLike, state: Any) -> None:
-    """Write every array of a state to a safetensors file: whole or not at all, and no pickle."""
+def save(path: str | os.PathLike, state: Any, *, notes: dict[str, str] | None = None) -> None:
+    """Write every array of a state to a safetensors file: whole or not at all, and no pickle.
+
+    notes: short texts for the file's header, such as the command that trained it.
+    """
     path = Path(path)
-    data = safetensors.numpy.save(_named_arrays(state)[0], metadata={"gan_lib": "1"})
+    data = safetensors.numpy.save(_named_arrays(state)[0], metadata={"gan_lib": "1", **(notes or {})})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:
             file.write(data)

@@ -1,0 +1,61 @@
+"""The benchmarks run, say what they measured, and refuse what makes no sense."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize("args", ["dcgan 2", "dcgan 2 --naive", "mlp 4", "small 4"])
+def test_a_step_is_timed(args):
+    done = run("benchmarks/step.py", *args.split(), "--steps", "1")
+    line = json.loads(done.stdout)
+    assert (line["net"], line["batch"]) == (args.split()[0], int(args.split()[1])), done.stderr
+    assert line["images_per_s"] == pytest.approx(1e3 * line["batch"] / line["ms"], rel=0.2, abs=1)
+    assert ("naive" in line["peer"]) == ("--naive" in args)
+
+
+def test_quality_writes_samples_and_weights(tmp_path):
+    files = "--samples", tmp_path / "samples.npy", "--weights", tmp_path / "weights.safetensors"
+    done = run("benchmarks/quality.py", "--seconds", "0.01", *files)
+    line = json.loads(done.stdout)
+    samples = np.load(tmp_path / "samples.npy", allow_pickle=False)
+    assert (samples.shape, samples.dtype) == ((10_000, 28, 28), np.uint8), done.stderr
+    assert samples.std(axis=0).max() > 1  # not one picture
+    assert line["steps"] == 50
+    assert line["distance"] > line["floor"] > 0
+    assert b"python benchmarks/quality.py --seconds 0.01 --seed 0" in (tmp_path / "weights.safetensors").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["samples.npy", "weights.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("step.py mlp 0", "at least 1; got 0"),
+        ("step.py mlp 8 --naive", "--naive is a form of dcgan"),
+        ("quality.py --seconds 0", "must be above 0"),
+        ("quality.py --seconds 1 --samples nowhere/x.npy", "there is no folder nowhere"),
+    ],
+)
+def test_bad_arguments_are_explained(args, words):
+    done = run("benchmarks/" + args.split()[0], *args.split()[1:])
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_layers_are_timed():
+    done = run("benchmarks/layers.py", "--batch", "1", "--repeats", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("gan_lib's choice") == 3
