@@ -1,0 +1,434 @@
+"""Notebook 03, dynamics: references, hints and checks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_lib.dirac import slope
+from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.compare import close, fit, recognise
+
+# What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
+
+
+def game(rng):
+    """A smooth random field (theta, psi) -> (v_theta, v_psi) with an equilibrium at (0, 0), and its Jacobian there."""
+    a = rng.normal(0, 1, (2, 2))
+    b = rng.normal(0, 0.3, 2)
+
+    def field(theta, psi):
+        return (
+            a[0, 0] * theta + a[0, 1] * psi + b[0] * theta * psi,
+            a[1, 0] * theta + a[1, 1] * psi + b[1] * theta**2,
+        )
+
+    return field, a
+
+
+def pair(got, first, second):
+    """Raise a Mistake unless `got` is two things."""
+    if got is not None and (not isinstance(got, tuple | list) or len(got) != 2):
+        raise Mistake(f"Return two numbers, `{first}, {second}`; you return {type(got).__name__}.")
+
+
+# --- 03.step --------------------------------------------------------------------------------------------------------
+
+
+def check_step(fn):
+    """Random fields, both kinds of step."""
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        field, _ = game(rng)
+        theta, psi = map(float, rng.normal(0, 1, 2))
+        rate = float(rng.uniform(0.1, 0.5))
+        v, w = field(theta, psi)
+        new = theta + rate * v
+        at_once, in_turn = (new, psi + rate * w), (new, psi + rate * field(new, psi)[1])
+        for alternating, expected, other in [(False, at_once, in_turn), (True, in_turn, at_once)]:
+            got = fn(field, theta, psi, rate, alternating)
+            pair(got, "theta", "psi")
+            new_psi = psi + rate * w
+            suspects = [
+                (
+                    other,
+                    "Both players should move from where they stand, but your ψ moves along the field at the new θ: "
+                    "θ is overwritten too early. That is the alternating step."
+                    if not alternating
+                    else "With alternating=True ψ should see the new θ, but yours moves along the field at the old one: "
+                    "ask the field again after θ has moved.",
+                ),
+                (expected[::-1], "Right, in the wrong order: return θ, then ψ."),
+                ((rate * v, expected[1] - psi), "You return the movements. Add them to θ and ψ."),
+                ((theta - rate * v, psi - rate * w), "Minus? The field already points where each player wants to go."),
+                (
+                    (theta - rate * v, psi - rate * field(theta - rate * v, psi)[1]),
+                    "Minus? The field already points where each player wants to go.",
+                ),
+                ((theta + v, psi + w), "Your step has length 1: multiply the field by `rate`."),
+                ((theta + v, psi + field(theta + v, psi)[1]), "Your step has length 1: multiply the field by `rate`."),
+                (
+                    (theta + rate * field(theta, new_psi)[0], new_psi),
+                    "Your ψ moves first. θ moves first, then ψ at the new θ.",
+                ),
+                (
+                    (theta + rate * field(new, psi)[0], expected[1]),
+                    "Your θ moves by the field at the new θ. Only ψ asks the field a second time.",
+                ),
+                (
+                    (new, psi + rate * field(new, psi)[0]),
+                    "ψ moves along the field's first entry. The second one is its own.",
+                ),
+                ((v, w), "You return the field. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
+            ]
+            recognise(got, *suspects, right=expected)
+            inputs = {"theta": theta, "psi": psi, "rate": rate, "alternating": str(alternating)}
+            same(tuple(got), expected, inputs=inputs, rtol=1e-4, atol=1e-5, what="new (θ, ψ)")
+
+
+@define(
+    "03.step",
+    difficulty=1,
+    minutes=5,
+    check=check_step,
+    hints=(
+        "field(theta, psi) returns two numbers, one for each player. Ask it before anybody moves.",
+        "The first line is v_theta, v_psi = field(theta, psi), the second moves θ. If alternating, the world has changed "
+        "before ψ moves: whom do you ask?",
+        "After theta = theta + rate * v_theta: if alternating, v_psi = field(theta, psi)[1]. "
+        "Then return theta, psi + rate * v_psi.",
+    ),
+)
+def step(field, theta, psi, rate, alternating):
+    """(theta, psi) after one step of size rate along field(theta, psi) = (v_theta, v_psi); θ first if alternating."""
+    v_theta, v_psi = field(theta, psi)
+    theta = theta + rate * v_theta
+    if alternating:
+        v_psi = field(theta, psi)[1]
+    return theta, psi + rate * v_psi
+
+
+# --- 03.eigenvalues -------------------------------------------------------------------------------------------------
+
+
+def check_eigenvalues(fn):
+    """Random smooth fields, spirals and nodes; then one made of NumPy functions, which JAX cannot trace."""
+    rng = np.random.default_rng(15)
+    kinds = set()
+    while len(kinds) < 2:
+        field, jacobian = game(rng)
+        kinds.add(np.iscomplexobj(np.linalg.eigvals(jacobian)))
+        check_spectrum(fn(field), jacobian, field)
+    damped = lambda theta, psi: (-psi * slope(theta * psi), theta * slope(theta * psi) - 0.3 * psi)  # noqa: E731
+    try:
+        got = fn(damped)
+    except jax.errors.TracerArrayConversionError:
+        raise Mistake(
+            "Right for fields of plain arithmetic, but the library's fields are NumPy functions, and jax.jacobian cannot "
+            "look into those. Use differences: (field(e, 0) − field(−e, 0)) / 2e."
+        ) from None
+    check_spectrum(got, np.array([[0, -0.5], [0.5, -0.3]]), damped)
+
+
+def check_spectrum(got, jacobian, field):
+    """Raise a Mistake unless got holds the eigenvalues of the field's Jacobian at (0, 0), in any order."""
+    if close(got, jacobian):
+        raise Mistake("You return the Jacobian. Its eigenvalues are asked for: np.linalg.eigvals.")
+    if isinstance(got, tuple) and len(got) == 2 and np.shape(got[1]) == (2, 2):
+        raise Mistake("np.linalg.eig returns eigenvalues and eigenvectors: keep the first, or use np.linalg.eigvals.")
+    fit(np.real(got) if np.iscomplexobj(got) else got, np.zeros(2), "pair of eigenvalues")
+    got, expected = np.asarray(got, complex), np.linalg.eigvals(jacobian)
+    same(np.isfinite(got).all(), True, what="pair's being finite")
+
+    def like(other):
+        other = np.asarray(other, complex)
+        return min(abs(got - other).max(), abs(got - other[::-1]).max()) < 1e-3
+
+    if like(expected):
+        return
+    e = 1e-5
+    elsewhere = np.transpose([np.subtract(field(*(1 + d)), field(*(1 - d))) / (2 * e) for d in e * np.eye(2)])
+    for other, message in (
+        (expected.real, "The imaginary parts are missing. Keep them: they say how fast the game turns."),
+        (abs(expected), "You return absolute values. Keep the eigenvalues complex."),
+        (2 * expected, "Twice the eigenvalues: the difference field(e, …) − field(−e, …) spans 2e."),
+        (expected / 2, "Half the eigenvalues: the difference field(e, …) − field(0, …) spans e, not 2e."),
+        (-expected, "The signs are turned: this is the Jacobian of −v."),
+        (1 + expected, "1 + λ belongs to a step of size 1. The field's own λ is asked for."),
+        (np.linalg.eigvals(elsewhere), "These belong to (1, 1). Differentiate at the equilibrium (0, 0)."),
+        (np.linalg.eigvalsh(jacobian), "eigvalsh is for symmetric matrices, and this one is not: np.linalg.eigvals."),
+        (np.linalg.svd(jacobian)[1], "These are singular values. Eigenvalues are asked for: np.linalg.eigvals."),
+        (np.diag(jacobian), "This is the Jacobian's diagonal. Its eigenvalues are asked for: np.linalg.eigvals."),
+        (2 * e * expected, "The eigenvalues are nearly 0: divide the differences by the distance 2e."),
+    ):
+        if like(other):
+            raise Mistake(message)
+    raise Mistake(
+        "These are not the eigenvalues of the Jacobian at (0, 0).\n"
+        f"Jacobian  {jacobian.round(4).tolist()}\ngot       {got.round(4)}\nexpected  {expected.round(4)}"
+    )
+
+
+@define(
+    "03.eigenvalues",
+    difficulty=2,
+    minutes=8,
+    check=check_eigenvalues,
+    hints=(
+        "The Jacobian's first column says how both entries of the field change when θ grows a little, its second column "
+        "the same for ψ. Python floats have 16 digits, so a small e such as 1e-5 will do.",
+        "First column: (field(e, 0) − field(−e, 0)) / (2e), two numbers. Make arrays of the pairs before you subtract.",
+        "J = np.stack([in_theta, in_psi], axis=1) with in_theta = np.subtract(field(e, 0.0), field(-e, 0.0)) / (2 * e) "
+        "and likewise in_psi. Return np.linalg.eigvals(J).",
+    ),
+)
+def eigenvalues(field):
+    """The two eigenvalues of the Jacobian of field(theta, psi) at (0, 0), by central differences."""
+    e = 1e-5
+    in_theta = np.subtract(field(e, 0.0), field(-e, 0.0)) / (2 * e)
+    in_psi = np.subtract(field(0.0, e), field(0.0, -e)) / (2 * e)
+    return np.linalg.eigvals(np.stack([in_theta, in_psi], axis=1))
+
+
+# --- 03.r1_field ----------------------------------------------------------------------------------------------------
+
+
+def check_r1_field(fn):
+    """Random points, then a whole lattice at once, as the figures need it."""
+    rng = np.random.default_rng(3)
+    for shape in ((), (), (4, 5)):
+        theta, psi = rng.normal(0, 1, (2, *shape))
+        theta, psi = (theta, psi) if shape else (float(theta), float(psi))
+        gamma = float(rng.uniform(0.3, 2.5))
+        f = slope(theta * psi)
+        expected = (-psi * f, theta * f - gamma * psi)
+        got = fn(theta, psi, gamma)
+        pair(got, "v_theta", "v_psi")
+        suspects = [
+            (expected[::-1], "Right, in the wrong order: return v_θ, then v_ψ."),
+            ((-psi * f, theta * f), "This is the GAN's field. D's penalty γ/2·ψ² is missing."),
+            (
+                (-psi * f, theta * f + gamma * psi),
+                "Your penalty drives ψ away from 0. D pays for it, so it walks *down* the penalty's slope.",
+            ),
+            (
+                (-psi * f - gamma * theta, theta * f - gamma * psi),
+                "You damp G too. D alone pays γ/2·ψ²; the slope of that in θ is 0.",
+            ),
+            ((-psi * f - gamma * psi, theta * f), "You damp G. It is D who pays the penalty."),
+            ((-psi * f - gamma * psi, theta * f - gamma * psi), "Both players descend the penalty. Only D pays it."),
+            (
+                (-psi * f, theta * f - gamma / 2 * psi**2),
+                "You subtract the penalty itself. A field is a slope: the derivative of γ/2·ψ² in ψ.",
+            ),
+            ((-psi * f, theta * f - gamma / 2 * psi), "The derivative of γ/2·ψ² is γψ: the square brings a 2 along."),
+            ((-psi * f, theta * f - 2 * gamma * psi), "The derivative of γ/2·ψ² is γψ: the ½ takes the 2 away."),
+            ((-psi * f, theta * f - gamma), "The derivative of γ/2·ψ² is γψ, in proportion to ψ."),
+            ((-psi * f, theta * f - gamma * np.sign(psi)), "The derivative of γ/2·ψ² is γψ, in proportion to ψ."),
+            ((-psi * f, theta * f - gamma * psi * f), "f′ belongs to the game, not to the penalty: −γψ stands alone."),
+            ((-psi / 2, theta / 2 - gamma * psi), "½ is f′(0), right at the equilibrium only. Use slope(theta * psi)."),
+            ((-psi, theta - gamma * psi), "f′(θψ) is missing: this is the field of a Wasserstein GAN with R1."),
+            (
+                (-psi * slope(-theta * psi), theta * f - gamma * psi),
+                "Your θ follows the non-saturating field. Here G descends the value function itself: f′(θψ) for both.",
+            ),
+        ]
+        recognise(got, *suspects, right=expected)
+        same(tuple(got), expected, inputs={"theta": theta, "psi": psi, "gamma": gamma}, rtol=1e-4, what="field")
+
+
+@define(
+    "03.r1_field",
+    difficulty=2,
+    minutes=5,
+    check=check_r1_field,
+    hints=(
+        "Who pays? Only D's own direction changes, v_ψ.",
+        "D climbs L(θ, ψ) − γ/2·ψ². What is the derivative of the second term in ψ?",
+        "return −psi * slope(theta * psi), and as second entry the GAN's theta * slope(theta * psi) minus γψ.",
+    ),
+)
+def r1_field(theta, psi, gamma):
+    """The Dirac-GAN's field when D pays gamma/2·ψ², for floats or arrays: (v_theta, v_psi)."""
+    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma * psi
+
+
+# --- 03.critical ----------------------------------------------------------------------------------------------------
+
+
+def check_critical(fn):
+    """γ = 2s for several s, within 2 %: whoever searches instead of solving passes, too."""
+    for s in (0.3, 1.0, 0.5):
+        got = fn(s)
+        fit(got, 0.0)
+        got = float(np.asarray(got))
+        for wrong, message in (
+            (s, "γ = s: right if the root were √(γ² − s²). It is γ²/4 that must equal s²."),
+            (4 * s, "γ = 4s. Set γ²/4 = s², and take the root."),
+            (s / 2, "γ = s/2. Set γ²/4 = s²: γ is larger than s, not smaller."),
+            (4 * s**2, "You return 4s², which is γ². Take the root."),
+            (s**2, "You return s². Set γ²/4 = s² and solve for γ."),
+            (1.0, "You return 1 for every s. That is right for s = ½; what if f′(0) is another number?"),
+            (-2 * s, "The sign: γ is a weight of a penalty, ≥ 0."),
+            (2 * s**0.5, "You take a root too many: γ²/4 = s² has no root of s in it."),
+        ):
+            if abs(got - wrong) < 1e-3 and abs(wrong - 2 * s) > 0.05:
+                raise Mistake(message)
+        same(got, 2 * s, inputs={"s": s}, rtol=0.02, what="critical γ")
+
+
+@define(
+    "03.critical",
+    difficulty=2,
+    minutes=6,
+    check=check_critical,
+    hints=(
+        "Where do the two arcs of the picture meet? There the two eigenvalues are one.",
+        "The eigenvalues are −γ/2 ± √(γ²/4 − s²). They are equal where the root is 0.",
+        "γ²/4 = s², and γ ≥ 0.",
+    ),
+)
+def critical(s):
+    """The γ at which R1 brings a GAN with f′(0) = s back soonest: its two eigenvalues −γ/2 ± √(γ²/4 − s²) meet."""
+    return 2 * s
+
+
+# --- 03.optimistic --------------------------------------------------------------------------------------------------
+
+
+def check_optimistic(fn):
+    """Random vectors of several lengths."""
+    rng = np.random.default_rng(5)
+    for n in (2, 5):
+        w, v, before = rng.normal(0, 1, (3, n)).astype(np.float32)
+        rate = float(rng.uniform(0.1, 0.5))
+        expected = w + rate * (2 * v - before)
+        got = fn(*map(jnp.asarray, (w, v, before)), rate)
+        suspects = [
+            (w + rate * v, "This is the plain step: v_before is not used."),
+            (
+                w + rate * (2 * v + before),
+                "Your v_before has the wrong sign: adding the past is momentum, and it makes things worse here.",
+            ),
+            (w + rate * (v + before), "You add the past. That is momentum; foresight is v + (v − v_before)."),
+            (
+                w + rate * (v - before),
+                "You step by the change alone. The forecast is v plus the change, v + (v − v_before).",
+            ),
+            (
+                w + rate * (2 * before - v),
+                "now and before are exchanged: the forecast is v + (v − v_before).",
+            ),
+            (
+                w + rate * (v + before) / 2,
+                "You average now and before. A forecast goes on beyond now: v + (v − v_before).",
+            ),
+            (w - rate * (2 * v - before), "Minus? v is the field, where the players want to go: add."),
+            (w + (2 * v - before), "Your step has length 1: multiply by `rate`."),
+            (w + 2 * rate * v - before, "v_before is a velocity, too: multiply it by `rate`."),
+            (rate * (2 * v - before), "You return the movement. Add it to w."),
+        ]
+        recognise(got, *suspects, right=expected)
+        inputs = {"w": w, "v": v, "v_before": before, "rate": rate}
+        same(jnp.asarray(got) if isinstance(got, np.ndarray) else got, expected, inputs=inputs, rtol=1e-4, atol=1e-5)
+
+
+@define(
+    "03.optimistic",
+    difficulty=1,
+    minutes=4,
+    check=check_optimistic,
+    hints=(
+        "You know the field now and the field one step ago. If it goes on turning like that, what is it one step ahead?",
+        "The change from one step to the next is v − v_before. The forecast is v plus that change.",
+        "w + rate·(v + (v − v_before)).",
+    ),
+)
+def optimistic(w, v, v_before, rate):
+    """w after a step of size rate along the field as it will be if it goes on changing as it did: v + (v − v_before)."""
+    return w + rate * (2 * v - v_before)
+
+
+# --- 03.squared_slope -----------------------------------------------------------------------------------------------
+
+
+def check_squared_slope(fn):
+    """Critics with known slopes on points and images; then the way back to the critic's weights, also from slope 0."""
+    rng = np.random.default_rng(6)
+    for shape in [(6, 3), (3, 4, 5, 1)]:
+        real = rng.normal(0, 1, shape).astype(np.float32)
+        a, b = rng.normal(0, 1, (2, *shape[1:])).astype(np.float32)
+        axes = tuple(range(1, len(shape)))
+
+        def critic(x, a=a, b=b, axes=axes):
+            return (a * x + 0.5 * b * x**2).sum(axes)
+
+        slopes = a + b * real  # of each sample
+        squared = (slopes**2).sum(axes)
+        expected = squared.mean()
+        got = fn(critic, jnp.asarray(real))
+        n = len(real)
+        suspects = [
+            (squared, "You return one number a sample: the mean is missing."),
+            (squared.sum(), "You sum over the batch. The penalty is a mean: it must not grow with the batch."),
+            (
+                (slopes**2).mean(),
+                "You average over a sample's entries, too. The norm *sums* their squares, over all axes but the first.",
+            ),
+            (np.sqrt(squared).mean(), "The square is missing: this is the mean of ‖∇D‖."),
+            (squared.mean() / 2, "A ½ too many: γ/2 stands outside, in the penalty."),
+            (
+                ((np.sqrt(squared) - 1) ** 2).mean(),
+                "This pulls the slope to 1, as WGAN-GP does. R1 pulls it to 0: ‖∇D‖².",
+            ),
+            (
+                (slopes.mean(0) ** 2).sum(),
+                "You square the mean slope: slopes in opposite directions cancel. Square each sample's, then average.",
+            ),
+            (
+                squared.mean() / n**2,
+                "You differentiate the *mean* of the logits, which divides each sample's slope by the batch: "
+                "differentiate their sum.",
+            ),
+            (
+                squared.sum() / n**2,
+                "You differentiate the *mean* of the logits, which divides each sample's slope by the batch: "
+                "differentiate their sum.",
+            ),
+            (np.sqrt(squared.sum()), "This is the norm over the whole batch. Take each sample's own, squared."),
+            ((np.asarray(critic(real)) ** 2).mean(), "You square the logits. Their slope in x is asked for: jax.grad."),
+            (slopes.mean(), "The square is missing: positive and negative slopes cancel."),
+        ]
+        recognise(got, *suspects, right=expected)
+        same(got, np.float32(expected), inputs={"real": real}, rtol=1e-3, atol=1e-4)
+    real = jnp.asarray(rng.normal(0, 1, (6, 2)), jnp.float32)
+    for w in (jnp.array([0.6, -0.8]), jnp.zeros(2)):
+        back = jax.grad(lambda w: fn(lambda x: x @ w, real))(w)
+        if not np.isfinite(back).all():
+            raise Mistake(
+                "The value is right, but where D is flat its gradient in D's weights is NaN: √ has no slope at 0, and "
+                "squaring the norm does not mend it. Sum the squares, without a root."
+            )
+        if w.any() and not np.any(back):
+            raise Mistake(
+                "The value is right, but no gradient reaches D's weights: is there a stop_gradient in the way?"
+            )
+        same(back, 2 * np.asarray(w), inputs={"w": w}, rtol=1e-3, atol=1e-4, what="gradient in D's weights")
+
+
+@define(
+    "03.squared_slope",
+    difficulty=2,
+    minutes=8,
+    check=check_squared_slope,
+    hints=(
+        "The slope of D at x is a gradient in the input, not in the weights. jax.grad needs a number, and critic returns "
+        "B of them.",
+        "The sum of the logits is a number. Each logit depends on its own sample alone, so the gradient of the sum in real "
+        "has each sample's slope in its own row.",
+        "slopes = jax.grad(lambda x: critic(x).sum())(real). Square, sum over all axes but the first, take the mean.",
+    ),
+)
+def squared_slope(critic, real):
+    """Mean over the batch real (B, ...) of ‖∇ₓ critic(x)‖², summed over a sample's entries; critic(x) is (B,)."""
+    slopes = jax.grad(lambda x: critic(x).sum())(real)
+    return (slopes**2).sum(axis=tuple(range(1, real.ndim))).mean()
