@@ -10,7 +10,7 @@ PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 stop = $(if $(1),$(error $(1)))
 ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
 
-.PHONY: help lab test run notebooks lint format test-floor constraints setup setup-floor
+.PHONY: help lab test run bench notebooks lint format test-floor constraints setup setup-floor
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ test: lint ## check everything: style, library, exercises, notebooks (about ten 
 
 run: setup ## execute all notebooks, in order, into build/, with a table of times
 	@$(RUN) notebooks/source/build.py --run build $(ARGS)
+
+bench: setup ## time a training step of each network, one JSON line each
+	@$(RUN) benchmarks/step.py dcgan 128 && $(RUN) benchmarks/step.py dcgan 128 --naive --steps 5
+	@$(RUN) benchmarks/step.py mlp 128 && $(RUN) benchmarks/step.py small 128
 
 notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
 	@$(RUN) notebooks/source/build.py $(ARGS)

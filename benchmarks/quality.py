@@ -24,7 +24,7 @@ from gan_lib import data, features, nets
 from gan_lib.notebook import enable_compilation_cache
 from gan_lib.training import GAN, fit, save
 
-BATCH = 32  # on two cores steps count for more than images: half the batch, at the same rate, twice the steps
+BATCH = 16  # on two cores steps count for more than images: a small batch makes many
 GAN_OF_THE_COURSE = GAN(
     nets.small_generator,
     nets.small_discriminator,

@@ -112,6 +112,21 @@ def _places(file):
     yield cache_folder() / file
 
 
+def weights(file, command):
+    """Path of a file of trained weights that comes with the course. command: what trains it anew, for the error.
+
+    Raises DataError where the file is in none of the places in which images are looked for, too.
+    """
+    places = list(_places(file))
+    if path := next((place for place in places if place.is_file()), None):
+        return path
+    raise DataError(
+        "\n  ".join([f"{file} is in none of these places:", *map(str, places)])
+        + "\nInstall the course from its folder (pip install -e .), set GAN_COURSE_DATA to a folder with the file, or "
+        f"train it: {command}"
+    )
+
+
 def _unpack(packed, file):
     """Decompressed bytes of a .gz, or a DataError with what is wrong, worded to follow the file's name."""
     if packed[:512].lstrip().startswith(b"<"):

@@ -133,14 +133,8 @@ def _check(images):
 @lru_cache
 def _load(kind):
     """(weights, Gaussian of the training set's features) from the weights file."""
-    places, cure = list(data._places(FILE.format(kind))), f"python -m gan_lib.features --data {kind}"
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise data.DataError(
-            "\n  ".join([f"{FILE.format(kind)} is in none of these places:", *map(str, places)])
-            + "\nInstall the course from its folder (pip install -e .), set GAN_COURSE_DATA to a folder with the file, or "
-            f"train it, two minutes: {cure}"
-        )
+    cure = f"python -m gan_lib.features --data {kind} (two minutes)"
+    path = data.weights(FILE.format(kind), cure)
     try:
         params = _nested(safetensors.numpy.load(path.read_bytes()))
         reference = Gaussian(**{part: np.float64(x) for part, x in params.pop("reference").items()})
@@ -149,7 +143,7 @@ def _load(kind):
         what = str(error).partition("\n")[0]
         raise data.DataError(
             f"{path} does not hold the classifier ({what}). In a git checkout restore it with `git checkout data`, or "
-            f"train it, two minutes: {cure}"
+            f"train it: {cure}"
         ) from None
     return params, reference
 

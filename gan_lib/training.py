@@ -429,6 +429,12 @@ def save(path: str | os.PathLike, state: Any, *, notes: dict[str, str] | None = 
             raise
 
 
+def header(path: str | os.PathLike) -> dict[str, str]:
+    """The notes that `save` wrote beside the arrays."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return file.metadata()
+
+
 def restore(path: str | os.PathLike, state_like: Any) -> Any:
     """The state saved at path. state_like: one of the same structure, e.g. gan.init(key); its values do not matter.
 
