@@ -1,4 +1,4 @@
-"""The few layers Flax lacks, or is slow at on a CPU: convolution and transposed convolution.
+"""The few layers Flax lacks, or is slow at on a CPU: convolution, transposed convolution, dropout, spectral norm.
 
 A transposed convolution with stride s is a plain one that makes the s² phases of its output (depth to space), and a
 convolution with stride s a plain one on the s² phases of its input (space to depth). So one plain convolution,
@@ -188,3 +188,51 @@ class Dropout(nnx.Module):
         words = jax.random.bits(self.rngs(), (-(-x.size // 4),))
         chances = lax.bitcast_convert_type(words, jnp.uint8).ravel()[: x.size].reshape(x.shape)
         return jnp.where(chances < self.dropped, 0, x * (256 / (256 - self.dropped)))
+
+
+def power_iteration(kernel, u):
+    """(σ, the next u): one step towards the largest singular value of a kernel (..., out), taken as a matrix (-1, out).
+
+    u (out,): the right singular vector so far, of any length. σ approaches from below; its slope in the kernel is the
+    exact one, v uᵀ, once u and v have settled: they are constants to the gradient. Miyato et al. 2018, eq. 18 to 20.
+    """
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    u = lax.stop_gradient(u)
+    v = lax.stop_gradient(_unit(matrix @ u))
+    u = lax.stop_gradient(_unit(v @ matrix, otherwise=u))
+    return v @ matrix @ u, u
+
+
+def _unit(x, otherwise=0.0):
+    """x / ‖x‖, or `otherwise` where x is 0."""
+    length = jnp.linalg.norm(x)
+    return jnp.where(length > 0, x / jnp.where(length > 0, length, 1), otherwise)
+
+
+class SingularVector(nnx.Variable):
+    """What `SpectralNorm` remembers between passes. Not learnt."""
+
+
+class SpectralNorm(nnx.Module):
+    """A layer whose kernel is divided by its largest singular value σ, so that a dense layer has slope at most 1.
+
+    layer: an nnx.Linear, a convolution, or anything with a `kernel` (..., out). σ comes from one power iteration at each
+    pass in training, begun where the last one ended; eval() leaves u as it is. A convolution's σ is that of its kernel as a
+    matrix (k·k·in, out): the k × k map itself may stretch by up to k·σ. A kernel of zeros stays as it is.
+    Raises ValueError on a layer without a kernel. Miyato et al. 2018, eq. 8 and algorithm 1.
+    """
+
+    def __init__(self, layer: nnx.Module, *, rngs: nnx.Rngs):
+        if getattr(layer, "kernel", None) is None:
+            raise ValueError(f"SpectralNorm divides a layer's kernel; {type(layer).__name__} has none.")
+        self.layer, self.deterministic = layer, False  # nnx's eval() sets deterministic
+        self.u = SingularVector(jax.random.normal(rngs.params(), layer.kernel[...].shape[-1:]))
+
+    def __call__(self, x):
+        kernel = self.layer.kernel[...]
+        sigma, u = power_iteration(kernel, self.u[...])
+        if not self.deterministic:
+            self.u[...] = u
+        normalised = nnx.clone(self.layer)
+        normalised.kernel[...] = kernel / jnp.where(sigma > 0, sigma, 1)
+        return normalised(x)

@@ -1,16 +1,22 @@
-"""Layers: equal to jax.lax on random shapes, strides and parities, forwards and backwards; dropout by its moments."""
+"""Layers: equal to jax.lax on random shapes, strides and parities, forwards and backwards; dropout by its moments;
+spectral norm by numpy's singular values."""
 
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from jax import lax
 
 from gan_lib import layers, nets
-from gan_lib.training import GAN
+from gan_lib.losses import wasserstein
+from gan_lib.penalties import ZeroCentred
+from gan_lib.training import GAN, Pair, fit
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 REFERENCE = {
@@ -140,3 +146,125 @@ def test_both_pairs_of_networks_train(generator, discriminator, latent_dim):
     assert all(np.isfinite(value) for value in metrics.values())
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, new.params)
     assert all(jax.tree.leaves(changed))
+
+
+def iterated(kernel, times, seed=3):
+    u = normal(kernel.shape[-1], seed=seed)
+    for _ in range(times):
+        sigma, u = layers.power_iteration(kernel, u)
+    return sigma, u
+
+
+def test_power_iteration_on_matrices_whose_singular_values_are_known():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 5)))[0]
+    for values in ([5, 2, 1, 0.5, 0.1], [3, 0, 0, 0, 0], [1, 1, 1, 1, 1]):
+        kernel = jnp.asarray(turn @ np.diag(values) @ turn[::-1], jnp.float32)
+        assert iterated(kernel, 30)[0] == pytest.approx(values[0], rel=1e-5)
+    column = normal(6, 1)
+    assert layers.power_iteration(column, jnp.ones(1))[0] == pytest.approx(float(jnp.linalg.norm(column)), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (1, 5), (3, 3, 2, 6), (5, 5, 1, 8)])
+def test_power_iteration_rises_to_numpys_largest_singular_value(shape):
+    kernel = normal(*shape)
+    _, values, right = np.linalg.svd(np.asarray(kernel, np.float64).reshape(-1, shape[-1]), full_matrices=False)
+    estimates = [float(iterated(kernel, times)[0]) for times in (1, 2, 4, 8, 200)]
+    assert all(b >= a * (1 - 1e-5) for a, b in zip(estimates, [*estimates[1:], values[0]], strict=True))  # from below
+    assert estimates[-1] == pytest.approx(values[0], rel=1e-4)
+    u = np.asarray(iterated(kernel, 200)[1])
+    assert abs(u @ right[0]) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_slope_of_sigma_is_the_outer_product_of_the_singular_vectors():
+    kernel = normal(6, 4)
+    u = iterated(kernel, 100)[1]
+    left, _, right = np.linalg.svd(np.asarray(kernel, np.float64))
+    slope = jax.grad(lambda k: layers.power_iteration(k, u)[0])(kernel)
+    np.testing.assert_allclose(slope, np.outer(left[:, 0], right[0]), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda rngs: nnx.Linear(6, 4, rngs=rngs),
+        lambda rngs: nnx.Linear(6, 4, use_bias=False, rngs=rngs),
+        lambda rngs: nnx.Conv(6, 4, (3, 3), strides=2, rngs=rngs),
+        lambda rngs: layers.Conv(6, 4, 3, stride=2, rngs=rngs),
+        lambda rngs: layers.ConvTranspose(6, 4, 3, rngs=rngs),
+    ],
+    ids=["linear", "no bias", "nnx.Conv", "Conv", "ConvTranspose"],
+)
+def test_spectral_norm_divides_the_kernel_and_nothing_else(layer):
+    plain, x = layer(nnx.Rngs(0)), normal(2, 4, 4, 6)
+    if plain.bias is not None:
+        plain.bias[...] = normal(4, seed=5)
+    kernel = plain.kernel[...]
+    normed = layers.SpectralNorm(plain, rngs=nnx.Rngs(1))
+    for _ in range(100):
+        normed(x[:, :1, :1])
+    bias = 0 if plain.bias is None else plain.bias[...]
+    sigma = np.linalg.norm(np.asarray(kernel, np.float64).reshape(-1, 4), 2)
+    np.testing.assert_allclose(normed(x) - bias, (plain(x) - bias) / sigma, atol=1e-4)
+    np.testing.assert_array_equal(plain.kernel[...], kernel)  # the layer's own stays
+
+
+def test_spectral_norm_moves_u_in_training_and_rests_in_evaluation():
+    normed, x = layers.SpectralNorm(nnx.Linear(6, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1)), normal(3, 6)
+    before = normed.u[...]
+    normed(x)
+    after = normed.u[...]
+    assert jnp.abs(before / jnp.linalg.norm(before) - after).max() > 1e-3
+    assert jnp.linalg.norm(after) == pytest.approx(1, abs=1e-6)
+    normed.eval()
+    first = normed(x)
+    np.testing.assert_array_equal(normed(x), first)
+    np.testing.assert_array_equal(normed.u[...], after)
+    assert set(nnx.to_pure_dict(nnx.state(normed, nnx.Param))) == {"layer"}  # u is not learnt
+
+
+def test_a_kernel_of_zeros_stays_as_it_is_and_comes_back():
+    normed, x = layers.SpectralNorm(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1)), normal(5, 3)
+    kernel = normed.layer.kernel[...]
+    normed.layer.kernel[...] = jnp.zeros((3, 2))
+    np.testing.assert_array_equal(normed(x), 0)
+    normed.layer.kernel[...] = kernel
+    for _ in range(50):
+        y = normed(x)
+    np.testing.assert_allclose(y, x @ kernel / np.linalg.norm(kernel, 2), atol=1e-5)
+    with pytest.raises(ValueError, match="Dropout has none"):
+        layers.SpectralNorm(layers.Dropout(0.1, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0))
+
+
+def spectral_critic(rngs):
+    sizes = (2, 32, 32, 1)
+    dense = [layers.SpectralNorm(nnx.Linear(a, b, rngs=rngs), rngs=rngs) for a, b in pairwise(sizes)]
+    relu = partial(nnx.leaky_relu, negative_slope=0.2)
+    return nnx.Sequential(dense[0], relu, dense[1], relu, dense[2], nets.reshape())
+
+
+def test_a_spectral_critic_trains_and_keeps_its_slope_below_1():
+    """In `fit`, that is in jit and scan: u is carried, σ follows the weights, the critic tells real from fake."""
+    generator = partial(nets.MLP, (2, 16, 2))
+    gan = GAN(generator, spectral_critic, loss=wasserstein, latent_dim=2, optimizer=optax.adam(1e-2, b1=0.5))
+    start, real = gan.init(jax.random.key(0)), 4 + normal(512, 2)
+    frozen = replace(gan, optimizer=Pair(optax.set_to_zero(), gan.optimizer.discriminator))
+    state, history = fit(frozen, frozen.init(jax.random.key(0)), real, steps=400, key=jax.random.key(1), progress=False)
+    assert (state.rest.discriminator["layers"][0]["u"] != start.rest.discriminator["layers"][0]["u"]).any()
+    for place in (0, 2, 4):
+        kernel = state.params.discriminator["layers"][place]["layer"]["kernel"]
+        sigma, _ = layers.power_iteration(kernel, state.rest.discriminator["layers"][place]["u"])
+        assert sigma == pytest.approx(np.linalg.norm(kernel, 2), rel=1e-3)
+    x = 4 * normal(4000, 2, seed=1)
+    slope = jax.vmap(jax.grad(lambda x: gan.logits(state, x[None])[0]))(x)
+    assert 0.7 < jnp.linalg.norm(slope, axis=1).max() <= 1.001
+    fake = frozen.sample(state, jax.random.key(2), 512)
+    distance = float(jnp.linalg.norm(real.mean(0) - fake.mean(0)))  # W1 is at least this
+    assert 0.8 * distance < -history["d_loss"][-50:].mean() < 1.1 * distance + 0.3
+
+
+def test_second_derivatives_through_spectral_norm_are_finite():
+    gan = GAN(partial(nets.MLP, (2, 8, 2)), spectral_critic, latent_dim=2, penalty=ZeroCentred(1.0, 1.0))
+    state = gan.init(jax.random.key(0))
+    new, metrics = jax.jit(gan.step)(state, normal(16, 2), jax.random.key(1))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((new.params, metrics)))
+    assert metrics["d_grad"] > 0
