@@ -194,7 +194,7 @@ def power_iteration(kernel, u):
     """(σ, the next u): one step towards the largest singular value of a kernel (..., out), taken as a matrix (-1, out).
 
     u (out,): the right singular vector so far, of any length. σ approaches from below; its slope in the kernel is the
-    exact one, v uᵀ, once u and v have settled: they are constants to the gradient. Miyato et al. 2018, eq. 18 to 20.
+    exact one, v uᵀ, once u and v have settled: they are constants to the gradient. Miyato et al. 2018, section 2.2.
     """
     matrix = kernel.reshape(-1, kernel.shape[-1])
     u = lax.stop_gradient(u)
@@ -219,7 +219,7 @@ class SpectralNorm(nnx.Module):
     layer: an nnx.Linear, a convolution, or anything with a `kernel` (..., out). σ comes from one power iteration at each
     pass in training, begun where the last one ended; eval() leaves u as it is. A convolution's σ is that of its kernel as a
     matrix (k·k·in, out): the k × k map itself may stretch by up to k·σ. A kernel of zeros stays as it is.
-    Raises ValueError on a layer without a kernel. Miyato et al. 2018, eq. 8 and algorithm 1.
+    Raises ValueError on a layer without a kernel. Miyato et al. 2018, section 2.1 and algorithm 1.
     """
 
     def __init__(self, layer: nnx.Module, *, rngs: nnx.Rngs):

@@ -20,13 +20,13 @@ Critic = Callable[[jax.Array], jax.Array]
 def r1(critic: Critic, real: jax.Array) -> jax.Array:
     """Mean over the batch of ‖∇ₓ critic(x)‖² at real samples x (B, ...): no ½, no γ; the square sums over all entries.
 
-    Raises ValueError on a critic whose logits are not (B,) or that mixes samples. Mescheder et al. 2018, eq. 9.
+    Raises ValueError on a critic whose logits are not (B,) or that mixes samples. Mescheder et al. 2018, section 4.1.
     """
     return _squared_norms(slopes(critic, real)).mean()
 
 
 def r2(critic: Critic, fake: jax.Array) -> jax.Array:
-    """The same at fake samples (B, ...). Mescheder et al. 2018, eq. 10."""
+    """The same at fake samples (B, ...). Mescheder et al. 2018, section 4.1."""
     return r1(critic, fake)
 
 
@@ -63,7 +63,7 @@ class OneCentred:
 class ZeroCentred:
     """½·(r1 · R1 + r2 · R2), as `GAN` takes it. r1, r2: the two γ; R3GAN takes the same for both.
 
-    Mescheder et al. 2018, eq. 9 and 10; Huang et al. 2024 (R3GAN), section 2.2.
+    Mescheder et al. 2018, section 4.1; Huang et al. 2024 (R3GAN), section 2.2.
     """
 
     r1: float = 0.0
