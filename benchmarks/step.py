@@ -23,7 +23,7 @@ import optax
 from flax import nnx
 
 from gan_lib import nets
-from gan_lib.training import GAN, _default_chunk, compiler_options
+from gan_lib.training import GAN, chunk_for, compiler_options
 
 
 def flax_layer(layer, features_in, features_out, size, *, stride=1, use_bias=True, rngs):
@@ -51,7 +51,7 @@ def milliseconds(net, batch, steps, naive):
     generator, discriminator, latent_dim, shape = networks(net, naive)
     gan = GAN(generator, discriminator, latent_dim=latent_dim, optimizer=optax.adam(1e-4), averaging=0.0)
     state = gan.init(jax.random.key(0))
-    length = 1 if naive else min(_default_chunk(state), 10)
+    length = 1 if naive else min(chunk_for(state), 10)
 
     def several(state, real, key):
         if length == 1:

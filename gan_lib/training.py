@@ -7,24 +7,21 @@ The networks are Flax NNX modules, but the step is functional: arrays in, arrays
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import safetensors
-import safetensors.numpy
 from flax import nnx
 from tqdm import tqdm
 
+from gan_lib.checkpoint import restore, restore_history, save
 from gan_lib.losses import Loss, non_saturating
 
 ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
@@ -201,25 +198,26 @@ def measure(d_loss, g_loss, logits, d_grads, g_grads):
 
 
 def _advance(gan, state, images, key, *, batch_size, length):
-    """`length` guarded steps in one compiled program: (state, metrics of shape (length,)).
+    """`length` steps in one compiled program: (state, metrics of shape (length,)), with "finite" for each player.
 
-    The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read.
+    The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read. And `fit`
+    goes back to it when a step fails.
     """
 
     def one(state, _):
         # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
         batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
         real = images[jax.random.randint(batch_key, (batch_size,), 0, len(images))]
-        new, metrics = gan.step(state, real, step_key)
-        finite = Pair(_finite(metrics, "g", new.params.generator), _finite(metrics, "d", new.params.discriminator))
-        # A step that fails is undone. The rest of the chunk then repeats it, with the same key, and fails alike.
-        state = jax.tree.map(partial(jnp.where, finite.generator & finite.discriminator), new, state)
-        return state, metrics | {"finite": finite}
+        return gan.step(state, real, step_key)
 
     if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
         state, metrics = one(state, None)
-        return state, jax.tree.map(lambda m: m[None], metrics)
-    return jax.lax.scan(one, state, length=length)
+        metrics = jax.tree.map(lambda m: m[None], metrics)
+    else:
+        state, metrics = jax.lax.scan(one, state, length=length)
+    # Weights that are not finite stay so: a look at the last ones will do, where losses and gradients are free.
+    finite = Pair(_finite(metrics, "g", state.params.generator), _finite(metrics, "d", state.params.discriminator))
+    return state, metrics | {"finite": finite}
 
 
 @lru_cache
@@ -245,9 +243,29 @@ def _program():
 
 
 def _finite(metrics, player, params):
-    """Are this player's loss, gradient and new weights all finite?"""
+    """Are this player's losses and gradients, and its last weights, all finite?"""
     arrays = metrics[f"{player}_loss"], metrics[f"{player}_grad"], *jax.tree.leaves(params)
     return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
+
+
+def _run(gan, state, images, key, *, batch_size, length):
+    """`length` steps, or those before the first that fails: (state, metrics of these steps, the failed one's or None)."""
+    new, metrics = _program()(gan, state, images, key, batch_size=batch_size, length=length)
+    finite = metrics.pop("finite")
+    step = int(state.step)
+    metrics = {"step": np.arange(step + 1, step + 1 + length)} | jax.tree.map(np.asarray, metrics)
+    if finite.generator and finite.discriminator:
+        return new, metrics, None
+    if length == 1:
+        player = "generator" if finite.discriminator else "discriminator"  # D moves first: a bad D spoils G
+        return state, {name: v[:0] for name, v in metrics.items()}, (player, {k: v[0] for k, v in metrics.items()})
+    parts = []
+    for _ in range(length):  # the chunk again, from its start, to find the step
+        state, part, failed = _run(gan, state, images, key, batch_size=batch_size, length=1)
+        parts.append(part)
+        if failed:
+            break
+    return state, jax.tree.map(lambda *p: np.concatenate(p), *parts), failed
 
 
 def fit(
@@ -260,65 +278,83 @@ def fit(
     batch_size: int = 128,
     chunk: int | None = None,
     every: int | None = None,
-    callback: Callable[[GANState], None] | None = None,
+    callback: Callable[[GANState], Any] | None = None,
+    checkpoint: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> tuple[GANState, dict[str, np.ndarray]]:
     """Train for `steps` updates of each player on random batches of `images` (N, ...), floats.
 
-    chunk: steps in one compiled `lax.scan`. Default: many, but 1 for convolutions on a CPU, which are slow inside it.
+    chunk: steps in one compiled `lax.scan`. Default: `chunk_for(state)`, measured on this device. The bar names it.
     every, callback: callback(state) is called before the first step and after each `every` steps, e.g. to keep samples.
+        A dictionary {name: number} that it returns appears beside the bar and in the history, NaN
+        at the steps between.
+    checkpoint: a file. State and history are saved there after each `every` steps and at the end. If it is there
+        already, training goes on from it, up to `steps` steps after the `state` given, bitwise as if never stopped.
     progress: a bar with the losses, D(x), D(G(z)) and images/s.
 
     Returns the new state, and a history: arrays of one entry a step, "step", what `GAN.step` measures, and "seconds"
     since the start. The same state, data and key give bitwise the same result on one machine; the state that comes
     in is left as it was.
 
-    Stops early, says so, and returns what was reached: at an interrupt (Ctrl-C, or the notebook's stop button), and
-    at the first loss or gradient that is not finite, with the last finite state. Call `fit` again to go on.
-    Raises ValueError on data that cannot be trained on.
+    Stops early, says so, and returns what was reached: at an interrupt (Ctrl-C, or the notebook's stop button), at
+    the first loss or gradient that is not finite, with the last finite state, and when the checkpoint cannot be
+    written any more. Call `fit` again to go on.
+    With a checkpoint, the history is that of all its runs.
+    Raises ValueError on data that cannot be trained on, or on a checkpoint of something else; OSError if it cannot be
+    written at the start.
     """
-    every = _check(gan, images, steps, batch_size, chunk, every)
-    chunk = min(chunk or _default_chunk(state), every)
-    images = jnp.asarray(images)
-    first, done, parts, clock = int(state.step), 0, [], [(0, 0.0)]
-    bar = tqdm(total=steps, file=sys.stdout, disable=not progress, bar_format=BAR)
-    with bar, _Interrupt() as interrupt:
-        if callback:
-            interrupt.around(callback, state)
-        start = time.perf_counter()
-        for length in _lengths(steps, every, chunk):
-            if interrupt.noted:
-                bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
-                break
-            state, metrics = _program()(gan, state, images, key, batch_size=batch_size, length=length)
-            finite = np.asarray(metrics.pop("finite"))  # (2, length): generator, discriminator
-            metrics = {name: np.asarray(values) for name, values in metrics.items()}
-            good = length if finite.all() else int(finite.all(axis=0).argmin())
-            parts.append({name: values[:good] for name, values in metrics.items()})
-            done += good
-            clock.append((done, time.perf_counter() - start))
-            bar.set_postfix_str(_summary(metrics, clock, batch_size), refresh=False)
-            bar.update(good)
-            if good < length:
-                player = "generator" if finite[1, good] else "discriminator"  # D moves first: a bad D spoils G
-                bar.write(
-                    _diagnosis(first + done + 1, player, {k: v[good] for k, v in metrics.items()}), file=sys.stdout
-                )
-                break
-            if callback and done % every == 0:
+    images = _check(gan, images, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
+    every = every or steps
+    chunk = min(chunk or chunk_for(state), every)
+    run = partial(_run, gan, images=images, key=key, batch_size=batch_size)
+    with _Interrupt() as interrupt:
+        first = int(state.step)
+        state, log = _resume(checkpoint, state)
+        done = kept = int(state.step) - first
+        failed = trouble = None
+        bar = tqdm(total=steps, initial=min(done, steps), file=sys.stdout, disable=not progress, bar_format=BAR)
+        with bar:
+            bar.set_description_str(f"{chunk} at a time", refresh=False)
+            if callback and not done:
                 interrupt.around(callback, state)
-    history = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-    step = np.arange(1, done + 1)
-    return state, {"step": first + step, **history, "seconds": np.interp(step, *np.transpose(clock))}
+            for length in _lengths(steps, every, chunk, done):
+                if interrupt.noted:
+                    break
+                state, metrics, failed = run(state, length=length)
+                log.add(metrics)
+                done = int(state.step) - first
+                bar.set_postfix_str(log.summary(batch_size), refresh=False)
+                bar.update(done - bar.n)
+                if failed:
+                    break
+                if callback and done % every == 0:
+                    log.measured(interrupt.around(callback, state))
+                if checkpoint and done % every == 0:
+                    kept, trouble = done, _keep(checkpoint, state, log)
+                    if trouble:
+                        break
+            if checkpoint and kept != done:
+                trouble = _keep(checkpoint, state, log)
+            if failed:
+                bar.write(_diagnosis(first + done + 1, *failed), file=sys.stdout)
+            elif done < steps and not trouble:
+                bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
+            if not log.clock[1:] and done >= steps:
+                bar.write(
+                    f"{checkpoint} holds step {first + done:,} already. To go on, ask for more steps.", file=sys.stdout
+                )
+            if trouble:
+                bar.write(f"Stopped after {done:,} of {steps:,} steps: {trouble}.", file=sys.stdout)
+        return state, log.arrays()
 
 
 BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
-def _check(gan, images, steps, batch_size, chunk, every):
-    """Refuse what cannot be trained on, in words. Returns `every`, or steps where it is None."""
-    for name, value in dict(steps=steps, batch_size=batch_size, chunk=chunk or 1, every=every or steps).items():
-        if not isinstance(value, int | np.integer) or value < 1:
+def _check(gan, images, **numbers):
+    """Refuse what cannot be trained on, in words. Returns the images, on the device."""
+    for name, value in numbers.items():
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
     shape, dtype = np.shape(images), getattr(images, "dtype", None)
     if len(shape) < 2 or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
@@ -326,7 +362,8 @@ def _check(gan, images, steps, batch_size, chunk, every):
             f"images must be a float array of shape (N, ...); got {dtype} of shape {shape}. "
             "Scale uint8 pixels with x / 127.5 − 1."
         )
-    if not np.isfinite(np.asarray(images)).all():
+    images = jnp.asarray(images)
+    if not _all_finite(images):
         raise ValueError("images hold values that are not finite: look for NaN with np.isnan(images).any().")
     weights = jax.eval_shape(lambda: _arrays(gan.generator(rngs=nnx.Rngs(0))))
     made = jax.eval_shape(partial(forward, gan.generator), *weights, jnp.zeros((2, gan.latent_dim)))[0].shape
@@ -334,19 +371,118 @@ def _check(gan, images, steps, batch_size, chunk, every):
         raise ValueError(
             f"The generator makes samples of shape {made[1:]}, the data's have {shape[1:]}: change one of them."
         )
-    return every or steps
+    return images
 
 
-def _default_chunk(state):
-    """1 for convolutions on a CPU (kernels of rank 4), which XLA compiles badly inside a loop; else many."""
-    convolutional = any(p.ndim > 2 for p in jax.tree.leaves(state.params))
-    return 1 if convolutional and jax.default_backend() == "cpu" else 50
+_all_finite = jax.jit(lambda x: jnp.isfinite(x).all())
 
 
-def _lengths(steps, every, chunk):
-    """Lengths of the programs to run: they add up to steps, end at each multiple of every, and take at most two values."""
+def chunk_for(state: GANState) -> int:
+    """Steps that `fit` puts in one compiled loop: 50, or 1 where the device is slow at convolutions inside a loop."""
+    convolutional = any(p.ndim > 2 for p in jax.tree.leaves(state.params))  # kernels of rank 4
+    return 1 if convolutional and slowdown_in_loop() > 2 else 50
+
+
+@lru_cache
+def slowdown_in_loop() -> float:
+    """How many times as long a convolution takes inside `lax.scan` as outside, on this device. Measured once a session.
+
+    Above 10 on a CPU, whose XLA has no fast convolution for loops (jax-ml/jax#12868); about 1 elsewhere.
+    """
+    x, kernel = jnp.ones((16, 14, 14, 32)), jnp.full((4, 4, 32, 32), 0.01)
+
+    def convolve(x, _=None):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")), None
+
+    def seconds(f):
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            jax.block_until_ready(f(x))
+            times.append(time.perf_counter() - start)
+        return min(times[1:])  # the first one compiles
+
+    inside = jax.jit(lambda x: jax.lax.scan(convolve, x, length=4)[0])
+    outside = jax.jit(lambda x: convolve(convolve(convolve(convolve(x)[0])[0])[0])[0])
+    return seconds(inside) / seconds(outside)
+
+
+def _lengths(steps, every, chunk, done=0):
+    """Lengths of the programs to run after `done` steps: they end at each multiple of every, and at steps.
+
+    They take at most two values, and are the same after a resumption as in one go: bitwise the same run.
+    """
+    end = 0
     for period in [every] * (steps // every) + [steps % every]:
-        yield from [chunk] * (period // chunk) + [1] * (period % chunk)
+        for length in [chunk] * (period // chunk) + [1] * (period % chunk):
+            end += length
+            if end > done:
+                yield min(length, end - done)
+
+
+def _resume(path, state):
+    """The (state, log) to go on from: the checkpoint's, if there is one."""
+    if path is None:
+        return state, _Log()
+    if not os.path.exists(path):
+        save(path, state)  # finds out now, not after an hour, whether it can be written
+        return state, _Log()
+    kept = restore(path, state)
+    if kept.step < state.step:
+        raise ValueError(
+            f"{path} holds step {int(kept.step):,}, the state given is at step {int(state.step):,} already. Give another "
+            "path, or go on from restore(path, state)."
+        )
+    return kept, _Log(restore_history(path))
+
+
+def _keep(path, state, log):
+    """Save both; returns None, or what went wrong."""
+    try:
+        save(path, state, history=log.arrays())
+    except OSError as error:
+        return error.strerror
+
+
+class _Log:
+    """The history in the making: a dictionary of arrays for each chunk of steps."""
+
+    def __init__(self, before=None):
+        self.parts = [before] if before else []
+        passed = before["seconds"][-1] if before and len(before["seconds"]) else 0.0
+        self.zero = time.perf_counter() - passed
+        self.clock = [(0, passed)]  # (steps made here, seconds) after each chunk
+        self.said = ""
+
+    def add(self, metrics):
+        """The metrics of the steps just made."""
+        (done, then), n = self.clock[-1], len(metrics["step"])
+        self.clock.append((done + n, time.perf_counter() - self.zero))
+        self.parts.append(metrics | {"seconds": np.linspace(then, self.clock[-1][1], n + 1)[1:]})
+
+    def measured(self, numbers):
+        """Numbers that a callback returned, if it did, noted at the last step."""
+        if isinstance(numbers, dict):
+            for name, value in numbers.items():
+                values = np.full(len(self.parts[-1]["step"]), np.nan)
+                values[-1] = value
+                self.parts[-1][name] = values
+            self.said = "".join(f", {name} {value:.3g}" for name, value in numbers.items())
+
+    def summary(self, batch_size):
+        """The words beside the bar: means over the last chunk; images/s without the first one, which compiles."""
+        (n0, t0), (n1, t1) = self.clock[1 if len(self.clock) > 2 else 0], self.clock[-1]
+        m = {name: values.mean() if len(values) else np.nan for name, values in self.parts[-1].items()}
+        return (
+            f"loss D {m['d_loss']:.2f} G {m['g_loss']:.2f}, D(x) {m['d_real']:.2f} D(G(z)) {m['d_fake']:.2f}, "
+            f"{(n1 - n0) * batch_size / (t1 - t0):,.0f} images/s{self.said}"
+        )
+
+    def arrays(self):
+        """{name: array}, one entry a step; NaN where a number was not measured."""
+        names = dict.fromkeys(name for part in self.parts for name in part)
+        nan = [np.full(len(part["step"]), np.nan) for part in self.parts]
+        return {n: np.concatenate([p.get(n, gap) for p, gap in zip(self.parts, nan, strict=True)]) for n in names}
 
 
 class _Interrupt:
@@ -369,24 +505,14 @@ class _Interrupt:
             raise KeyboardInterrupt
 
     def around(self, callback, state):
-        """Run the reader's callback, which may be cut short: the state is safe meanwhile."""
+        """What the reader's callback returns. It may be cut short: the state is safe meanwhile."""
         self.raising = True
         try:
-            callback(state)
+            return callback(state)
         except KeyboardInterrupt:
             self.noted = True
         finally:
             self.raising = False
-
-
-def _summary(metrics, clock, batch_size):
-    """The words beside the bar: means over the last chunk; images/s without the first one, which compiles."""
-    (n0, t0), (n1, t1) = clock[1 if len(clock) > 2 else 0], clock[-1]
-    m = {name: float(values.mean()) for name, values in metrics.items()}
-    return (
-        f"loss D {m['d_loss']:.2f} G {m['g_loss']:.2f}, D(x) {m['d_real']:.2f} D(G(z)) {m['d_fake']:.2f}, "
-        f"{(n1 - n0) * batch_size / (t1 - t0):,.0f} images/s"
-    )
 
 
 def _diagnosis(step, player, metrics):
@@ -402,64 +528,3 @@ def _diagnosis(step, player, metrics):
         "learning rate for it; look for log, sqrt or a division at 0 in its loss (softplus, not log of a sigmoid); "
         "jax.debug_nans(True) finds the operation."
     )
-
-
-def _named_arrays(state):
-    """{name: array} of a state's leaves, and the tree to put them back. PRNG keys become their raw numbers."""
-    leaves, tree = jax.tree_util.tree_flatten_with_path(state)
-    raw = [jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for _, x in leaves]
-    return {jax.tree_util.keystr(path): np.asarray(x) for (path, _), x in zip(leaves, raw, strict=True)}, tree
-
-
-def save(path: str | os.PathLike, state: Any, *, notes: dict[str, str] | None = None) -> None:
-    """Write every array of a state to a safetensors file: whole or not at all, and no pickle.
-
-    notes: short texts for the file's header, such as the command that trained it.
-    """
-    path = Path(path)
-    data = safetensors.numpy.save(_named_arrays(state)[0], metadata={"gan_lib": "1", **(notes or {})})
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-
-
-def header(path: str | os.PathLike) -> dict[str, str]:
-    """The notes that `save` wrote beside the arrays."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        return file.metadata()
-
-
-def restore(path: str | os.PathLike, state_like: Any) -> Any:
-    """The state saved at path. state_like: one of the same structure, e.g. gan.init(key); its values do not matter.
-
-    Raises ValueError on a file that is no checkpoint, or one whose names, shapes or types are not state_like's.
-    """
-    try:
-        saved = safetensors.numpy.load(Path(path).read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(
-            f"{path} is no checkpoint of ours, or is cut short ({error}). Restore an earlier one."
-        ) from None
-    wanted, tree = _named_arrays(state_like)
-    kind = {name: (x.shape, x.dtype) for name, x in wanted.items()}
-    found = {name: (x.shape, x.dtype) for name, x in saved.items()}
-    if kind != found:
-        name = min(n for n in kind.keys() | found.keys() if kind.get(n) != found.get(n))
-        raise ValueError(
-            f"{path} was saved from another network: at {name} it has {found.get(name, 'nothing')}, state_like has "
-            f"{kind.get(name, 'nothing')}. Build the GAN as it was when it was saved."
-        )
-    like = jax.tree.leaves(state_like)
-    arrays = [
-        jax.random.wrap_key_data(saved[name])
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        else jnp.asarray(saved[name])
-        for name, x in zip(wanted, like, strict=True)
-    ]
-    return jax.tree.unflatten(tree, arrays)

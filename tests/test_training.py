@@ -1,17 +1,21 @@
 """The step against an independent one, the loop's promises, and checkpoints."""
 
 import inspect
+import multiprocessing
 import os
 import signal
 import threading
+import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors.numpy
 from flax import nnx
 
+from gan_lib import nets
 from gan_lib.losses import LOSSES, Loss, minimax, non_saturating
 from gan_lib.nets import MLP
 from gan_lib.training import GAN, Pair, fit, restore, save
@@ -268,6 +272,34 @@ def test_the_callback_sees_the_start_and_every_so_many_steps():
     assert np.isfinite(PLAIN.sample(seen[1][1], KEY, 3)).all()  # kept states stay usable
 
 
+def test_numbers_from_the_callback_stand_in_the_history_and_beside_the_bar(capsys):
+    _, history = train(steps=25, every=10, callback=lambda s: {"twice": 2 * int(s.step)}, progress=True)
+    assert history["twice"].shape == (25,)
+    assert np.flatnonzero(np.isfinite(history["twice"])).tolist() == [9, 19]
+    assert history["twice"][[9, 19]].tolist() == [20, 40]
+    assert "twice 40" in capsys.readouterr().out
+
+
+def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
+    from gan_lib import training
+
+    flat, convolutional = PLAIN.init(KEY), GAN(nets.small_generator, nets.small_discriminator).init(KEY)
+    for slowdown, expected in (10.0, 1), (1.0, 50):
+        monkeypatch.setattr(training, "slowdown_in_loop", lambda slowdown=slowdown: slowdown)
+        assert (training.chunk_for(flat), training.chunk_for(convolutional)) == (50, expected)
+    train(progress=True, steps=60)
+    assert "50 at a time" in capsys.readouterr().out
+    train(progress=True, steps=60, chunk=7)
+    assert "7 at a time" in capsys.readouterr().out
+
+
+def test_the_slowdown_in_a_loop_is_a_measured_ratio():
+    from gan_lib.training import slowdown_in_loop
+
+    assert 0.3 < slowdown_in_loop() < 1000
+    assert slowdown_in_loop() is slowdown_in_loop()  # once a session
+
+
 def broken_after(step, player):
     """An optimiser whose learning rate is infinite from that update on."""
     broken = optax.sgd(lambda count: jnp.where(count >= step, jnp.inf, 1e-3))
@@ -365,6 +397,104 @@ def test_a_checkpoint_holds_everything(tmp_path):
     assert same(train(gan, state=restored)[0], train(gan, state=state)[0])
 
 
+def test_interrupted_and_resumed_is_bitwise_the_uninterrupted_run(tmp_path):
+    gan = make_gan(discriminator=Critic)
+    options = dict(steps=50, every=20, chunk=8)
+    whole, history = train(gan, **options)
+
+    class Killed(Exception):
+        pass
+
+    def die(state):
+        if state.step == 40:
+            raise Killed
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Killed):  # the state of step 40 is lost, the one of step 20 is on disk
+        train(gan, checkpoint=path, callback=die, **options)
+    assert restore(path, whole).step == 20
+    resumed, again = train(gan, checkpoint=path, **options)
+    assert same(resumed, whole)
+    assert set(again) == set(history)
+    for name in history.keys() - {"seconds"}:
+        np.testing.assert_array_equal(again[name], history[name])
+    assert (np.diff(again["seconds"]) >= 0).all()
+    assert same(restore(path, whole), whole)
+    done, unchanged = train(gan, checkpoint=path, **options)
+    assert same(done, whole)
+    assert same(unchanged, again)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_a_run_stopped_by_hand_is_resumed_bitwise(tmp_path):
+    def stop(state):
+        if state.step == 15:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    path, options = tmp_path / "run.safetensors", dict(steps=30, every=15, chunk=4)
+    stopped, _ = train(checkpoint=path, callback=stop, **options)
+    assert stopped.step == 15 == restore(path, stopped).step
+    assert same(train(checkpoint=path, **options)[0], train(**options)[0])
+
+
+def test_a_longer_run_goes_on_from_the_file(tmp_path, capsys):
+    path = tmp_path / "run.safetensors"
+    train(steps=10, checkpoint=path)
+    longer, history = train(steps=30, checkpoint=path)
+    assert longer.step == 30 == len(history["step"])
+    train(steps=20, checkpoint=path, progress=True)
+    assert "holds step 30 already" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="holds step 30, the state given is at step 40"):
+        train(state=longer._replace(step=longer.step + 10), checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_at_the_start(tmp_path):
+    with pytest.raises(OSError, match=r"nowhere.*could not be written.*Choose a folder"):
+        train(checkpoint=tmp_path / "nowhere" / "run.safetensors")
+
+
+def test_a_full_disk_during_training_loses_nothing(tmp_path, monkeypatch, capsys):
+    path, sync, calls = tmp_path / "run.safetensors", os.fsync, []
+
+    def full(file):
+        calls.append(file)
+        if len(calls) > 2:
+            raise OSError(28, "No space left on device")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    state, history = train(steps=50, every=10, checkpoint=path)
+    assert state.step == 20 == len(history["step"])
+    assert restore(path, state).step == 10
+    assert "Stopped after 20 of 50 steps" in (out := capsys.readouterr().out)
+    assert "No space left" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_kill_9_while_writing_leaves_the_earlier_checkpoint_whole(tmp_path):
+    path, rng, part = tmp_path / "run.safetensors", np.random.default_rng(0), tmp_path / "run.safetensors.part"
+    like = {"weights": np.zeros(5_000_000, np.float32), "step": np.int32(0)}
+    save(path, like)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["gan_lib.checkpoint"])
+    cut = 0
+    for step in range(1, 21):
+        new = {"weights": np.full(5_000_000, step, np.float32), "step": np.int32(step)}
+        writer = processes.Process(target=save, args=(path, new))
+        writer.start()
+        while writer.is_alive() and not part.exists():
+            pass
+        time.sleep(rng.uniform(0, 0.01))
+        writer.kill()
+        writer.join()
+        kept = restore(path, like)
+        cut += int(kept["step"]) < step
+        assert (kept["weights"] == kept["step"]).all()
+    assert cut > 5  # otherwise the writers were through before they were killed
+    save(path, like)
+    assert list(tmp_path.iterdir()) == [path]  # no litter
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "gan.safetensors"
     save(path, PLAIN.init(KEY))
@@ -389,6 +519,13 @@ def test_a_checkpoint_that_does_not_fit_is_explained(tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="cut short"):
         restore(path, PLAIN.init(KEY))
+    with pytest.raises(ValueError, match="cut short"):
+        train(checkpoint=path)
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="not a checkpoint of format 1"):
+        restore(path, PLAIN.init(KEY))
+    with pytest.raises(FileNotFoundError):
+        restore(tmp_path / "none.safetensors", PLAIN.init(KEY))
 
 
 def test_the_default_loss_is_not_the_saturating_one():
