@@ -385,26 +385,26 @@ def chunk_for(state: GANState) -> int:
 
 @lru_cache
 def slowdown_in_loop() -> float:
-    """How many times as long a convolution takes inside `lax.scan` as outside, on this device. Measured once a session.
+    """How many times as long the gradient of a convolution takes inside `lax.scan` as outside it, on this device.
 
-    Above 10 on a CPU, whose XLA has no fast convolution for loops (jax-ml/jax#12868); about 1 elsewhere.
+    About 10 on a CPU, whose XLA lacks fast convolutions for loops (jax-ml/jax#12868). Measured once a session.
     """
-    x, kernel = jnp.ones((16, 14, 14, 32)), jnp.full((4, 4, 32, 32), 0.01)
+    x, weights = jnp.ones((16, 14, 14, 32)), jnp.full((4, 4, 32, 32), 0.01)
 
-    def convolve(x, _=None):
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")), None
+    def descend_once(w, _=None):
+        form = dict(window_strides=(2, 2), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return w - 1e-6 * jax.grad(lambda w: (jax.lax.conv_general_dilated(x, w, **form) ** 2).sum())(w), None
 
-    def seconds(f):
+    def seconds(descend):
         times = []
         for _ in range(4):
             start = time.perf_counter()
-            jax.block_until_ready(f(x))
+            jax.block_until_ready(descend(weights))
             times.append(time.perf_counter() - start)
         return min(times[1:])  # the first one compiles
 
-    inside = jax.jit(lambda x: jax.lax.scan(convolve, x, length=4)[0])
-    outside = jax.jit(lambda x: convolve(convolve(convolve(convolve(x)[0])[0])[0])[0])
-    return seconds(inside) / seconds(outside)
+    alone = seconds(jax.jit(lambda w: descend_once(w)[0]))
+    return seconds(jax.jit(lambda w: jax.lax.scan(descend_once, w, length=4)[0])) / (4 * alone)
 
 
 def _lengths(steps, every, chunk, done=0):
