@@ -201,3 +201,12 @@ def test_strong_penalties_hold_the_slope_where_they_say():
         gan = GAN(partial(MLP, (2, 32, 2)), plain, loss=loss, latent_dim=2, penalty=penalty)
         state, _ = fit(gan, gan.init(KEY), data, **settings)
         assert low <= r1(partial(gan.logits, state), data) ** 0.5 <= high
+
+
+def test_gan_refuses_batch_norm_in_a_penalised_discriminator():
+    parts = dict(generator=partial(MLP, (2, 8, 2), norm=True), latent_dim=2)  # the generator may have it
+    _ = GAN(discriminator=batch_norm, **parts).init(KEY)  # without a penalty so may D
+    GAN(discriminator=plain, penalty=OneCentred(), **parts).init(KEY)
+    for penalty in (OneCentred(), ZeroCentred(r1=1.0)):
+        with pytest.raises(ValueError, match="discriminator contains BatchNorm"):
+            GAN(discriminator=batch_norm, penalty=penalty, **parts).init(KEY)
