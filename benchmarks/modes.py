@@ -33,7 +33,11 @@ from gan_lib.penalties import OneCentred, ZeroCentred
 from gan_lib.training import GAN, compiler_options
 
 BATCH, STEPS, N = 128, 30_000, 2500
-RATE, GAMMA = 4e-3, 0.025
+RATE, GAMMA, LAST = (
+    4e-3,
+    0.025,
+    0.1,
+)  # the learning rate, γ of R1 and R2, and the share of both left at the end of `best`
 MIXTURES = {"ring": data.ring, "grid": data.grid}
 PUBLISHED = {  # modes, high quality in %, reverse KL
     "ring": {
@@ -61,12 +65,12 @@ def discriminator(rngs):
 
 def recipes(steps):
     """{name: (GAN, γ of R1 and R2 as a function of the step, or None where the GAN's own penalty stays)}."""
-    gan = GAN(generator, discriminator, latent_dim=2, optimizer=optax.adam(1e-3, b1=0.5))
+    gan = GAN(generator, discriminator, latent_dim=2, averaging=0.9997, optimizer=optax.adam(1e-3, b1=0.5))
     wgan_gp = replace(gan, loss=losses.wasserstein, penalty=OneCentred(10.0), optimizer=optax.adam(1e-3, b1=0, b2=0.9))
     adam = partial(optax.adam, b1=0, b2=0.99)
     rpgan = replace(gan, loss=losses.relativistic, penalty=ZeroCentred(GAMMA, GAMMA), optimizer=adam(RATE))
-    best = replace(rpgan, optimizer=adam(optax.cosine_decay_schedule(RATE, steps)))
-    gamma = optax.cosine_decay_schedule(GAMMA, steps)
+    best = replace(rpgan, optimizer=adam(optax.cosine_decay_schedule(RATE, steps, LAST)))
+    gamma = optax.cosine_decay_schedule(GAMMA, steps, LAST)
     return {"gan": (gan, None), "wgan_gp": (wgan_gp, None), "rpgan": (rpgan, None), "best": (best, gamma)}
 
 
@@ -108,9 +112,11 @@ def run(gan, gamma, mixture, steps, seeds):
 
 
 def mean(values, digits):
-    """mean ± standard error, or the value alone where there is one seed."""
+    """mean ± standard error, or the mean alone where there is one seed or an infinite value."""
     text = f"{np.mean(values):.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}"
+    if len(values) == 1 or not np.isfinite(values).all():  # a seed without any good sample has an infinite KL
+        return text
+    return f"{text} ± {np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}"
 
 
 def row(name, modes, quality, kl, seconds=""):
@@ -139,7 +145,9 @@ def main():
         scores = [mode_coverage(points, mixture) for points in samples]
         modes, quality, kl = (np.array(values) for values in zip(*scores, strict=True))
         report = dict(recipe=name, mixture=args.mixture, steps=args.steps, modes=modes.tolist())
-        report |= dict(high_quality=quality.round(4).tolist(), reverse_kl=kl.round(4).tolist())
+        report |= dict(
+            high_quality=quality.round(4).tolist(), reverse_kl=[round(k, 4) if k < np.inf else None for k in kl]
+        )
         report |= dict(seconds=np.round(seconds, 1).tolist(), compile_s=round(compiling, 1))
         print(json.dumps(report | dict(device=jax.devices()[0].device_kind)), flush=True)
         table.append(row(name, mean(modes, 1), mean(100 * quality, 1), mean(kl, 3), f"{max(seconds):.0f}"))
