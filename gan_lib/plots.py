@@ -21,6 +21,7 @@ from gan_lib.losses import Loss, non_saturating
 
 REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
 SURFACE = LinearSegmentedColormap.from_list("judge", ["#F0B78E", "#F7D6BF", "#FFFFFF", "#C6E0F2", "#94C4E6"])
+ALARM = LinearSegmentedColormap.from_list("alarm", [REAL, "#9CC8E3", "#FFFFFF", "#F2BE98", FAKE])
 
 
 class Picture(Figure):
@@ -81,6 +82,50 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     ax.tick_params(length=0)
     ax.set(title=title or "", xticks=[])
     ax.set_yticks(height * (np.arange(len(labels)) + 0.5), labels)
+    return figure
+
+
+def verdict_table(texts, alarm, images, *, rows: Sequence[str], columns: Sequence[str], rules=(), scale=None) -> Figure:
+    """What every metric (a column) says about every set of samples (a row): numbers on a heat map, samples beside it.
+
+    texts: (R, C) strings. alarm: (R, C) from −1 (blue: better than real) over 0 (white) to 1 (orange: alarmed).
+    images: (R, m, H, W) or (R, m, H, W, 1) in [-1, 1]. rules: rows above which a line is drawn. scale: {position: label}
+    of the colour bar, positions from −1 to 1.
+    """
+    images = np.asarray(images, np.float32).reshape(*np.shape(images)[:4])
+    sheet = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=-1)
+    (r, m, h, w), c = sheet.shape, len(columns)
+    # Sizes in inches, by hand, so that a sample stays as wide as it is high.
+    row, cell, left, head, foot = 0.38, 0.8, 0.082 * max(map(len, rows)), 0.5, 0.5 if scale else 0.05
+    strip, width, height = m * row * w / h, left + m * row * w / h + 0.1 + c * cell, head + r * row + foot
+    figure = Picture(width, height)
+    figure.set_layout_engine("none")
+
+    def place(x, y, dx, dy):
+        return figure.add_axes((x / width, y / height, dx / width, dy / height))
+
+    beside, ax = place(left, foot, strip, r * row), place(left + strip + 0.1, foot, c * cell, r * row)
+    beside.imshow(sheet.swapaxes(1, 2).reshape(r * h, m * w), vmin=-1, vmax=1, cmap="gray_r", aspect="auto")
+    beside.set_yticks(h * (np.arange(r) + 0.5), rows)
+    heat = ax.imshow(alarm, cmap=ALARM, vmin=-1, vmax=1, aspect="auto")
+    for (i, j), level in np.ndenumerate(alarm):
+        ax.text(j, i, texts[i][j], ha="center", va="center", color="white" if abs(level) > 0.85 else "black")
+    ax.vlines(np.arange(1, c) - 0.5, -0.5, r - 0.5, color="white", lw=2)
+    ax.hlines(np.arange(1, r) - 0.5, -0.5, c - 0.5, color="white", lw=2)
+    ax.hlines(np.array(rules) - 0.5, -0.5, c - 0.5, color="#555555", lw=1)
+    ax.set_xticks(range(c), columns, fontsize=9)
+    ax.set_yticks([])
+    beside.set_xticks([])
+    for each in (ax, beside):
+        each.tick_params(length=0, labeltop=each is ax, labelbottom=False)
+        each.spines[:].set_visible(False)
+    if scale:
+        bar = figure.colorbar(heat, cax=place(left + strip + 0.1, 0.28, c * cell, 0.12), orientation="horizontal")
+        bar.set_ticks(list(scale), labels=list(scale.values()), fontsize=9)
+        for side, label in zip(("left", "right"), bar.ax.get_xticklabels()[:: len(scale) - 1], strict=True):
+            label.set_ha(side)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=2)
     return figure
 
 

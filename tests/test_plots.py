@@ -55,6 +55,31 @@ def test_a_sheet_of_something_else_is_refused(images):
         plots.samples(images)
 
 
+def test_a_verdict_table_has_numbers_colours_and_samples_in_their_places():
+    alarm = np.array([[-1, 0, 1], [0.5, 0, 0]])
+    images = np.linspace(-1, 1, 4).reshape(2, 2, 1, 1, 1) * np.ones((2, 2, 4, 4, 1))
+    texts = [["a", "b", "c"], ["d", "e", "f"]]
+    figure = plots.verdict_table(
+        texts, alarm, images, rows=["good", "bad"], columns=["x", "y", "z"], rules=[1], scale={-1: "low", 1: "high"}
+    )
+    strip, heat, bar = figure.axes
+    np.testing.assert_array_equal(heat.images[0].get_array(), alarm)
+    assert heat.images[0].get_clim() == (-1, 1)
+    assert {text.get_position(): text.get_text() for text in heat.texts} == {
+        (j, i): texts[i][j] for i in range(2) for j in range(3)
+    }
+    assert contrast(heat.texts[2].get_color(), plots.FAKE) > 3
+    assert [text.get_text() for text in strip.get_yticklabels()] == ["good", "bad"]
+    assert [text.get_text() for text in heat.get_xticklabels()] == ["x", "y", "z"]
+    assert [text.get_text() for text in bar.get_xticklabels()] == ["low", "high"]
+    sheet = strip.images[0].get_array().reshape(2, 6, 2, 6)[:, 1:-1, :, 1:-1]
+    np.testing.assert_allclose(sheet, images[..., 0].swapaxes(1, 2), atol=1e-6)
+    image = np.asarray(Image.open(io.BytesIO(figure._repr_png_())))
+    box = heat.get_window_extent()
+    row, column = image.shape[0] - int(box.y0 + 0.9 * box.height), int(box.x0 + 0.05 * box.width)
+    np.testing.assert_allclose(image[row, column] / 255, to_rgb(plots.REAL), atol=0.01)  # better than real is blue
+
+
 def test_loss_curves_have_their_reference_lines():
     levels = lambda figure: [
         [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in figure.axes
