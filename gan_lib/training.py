@@ -197,6 +197,9 @@ def moving_average(average, latest, step, decay):
     )
 
 
+MEASURED = "d_loss", "g_loss", "d_real", "d_fake", "d_grad", "g_grad"
+
+
 def measure(d_loss, g_loss, logits, d_grads, g_grads):
     """What `step` reports, all scalars: losses, mean σ(logit) on real and fake (D(x), D(G(z))), gradient norms."""
     d_real, d_fake = (jax.nn.sigmoid(s).mean() for s in logits)
@@ -455,8 +458,11 @@ class _Log:
     """The history in the making: a dictionary of arrays for each chunk of steps."""
 
     def __init__(self, before=None):
-        self.parts = [before] if before else []
-        passed = before["seconds"][-1] if before and len(before["seconds"]) else 0.0
+        nothing = (
+            {"step": np.arange(0)} | {name: np.zeros(0, np.float32) for name in MEASURED} | {"seconds": np.zeros(0)}
+        )
+        self.parts = [nothing, *([before] if before else [])]  # stopped before its first step, a run has all names, too
+        passed = self.parts[-1]["seconds"][-1] if before and len(before["seconds"]) else 0.0
         self.zero = time.perf_counter() - passed
         self.clock = [(0, passed)]  # (steps made here, seconds) after each chunk
         self.said = ""

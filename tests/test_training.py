@@ -272,6 +272,16 @@ def test_the_callback_sees_the_start_and_every_so_many_steps():
     assert np.isfinite(PLAIN.sample(seen[1][1], KEY, 3)).all()  # kept states stay usable
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupted_before_its_first_step_a_run_has_an_empty_history():
+    state, history = train(callback=lambda state: os.kill(os.getpid(), signal.SIGINT))
+    assert state.step == 0
+    _, full = train(steps=1)
+    assert {name: (values.dtype, values[:0].shape) for name, values in full.items()} == {
+        name: (values.dtype, values.shape) for name, values in history.items()
+    }
+
+
 def test_numbers_from_the_callback_stand_in_the_history_and_beside_the_bar(capsys):
     _, history = train(steps=25, every=10, callback=lambda s: {"twice": 2 * int(s.step)}, progress=True)
     assert history["twice"].shape == (25,)
