@@ -10,7 +10,7 @@ PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 stop = $(if $(1),$(error $(1)))
 ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
 
-.PHONY: help lab test run bench notebooks lint format test-floor constraints setup setup-floor
+.PHONY: help lab test test-fast run bench notebooks links lint format test-floor constraints setup setup-floor
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ lab: setup ## open JupyterLab at the first notebook
 test: lint ## check everything: style, library, exercises, notebooks (about ten minutes)
 	@$(RUN) $(PYTEST) $(ARGS)
 
+test-fast: lint ## what breaks most often, in two minutes: no notebook runs, no long training
+	@$(RUN) -m pytest -q -m "not slow" tests $(ARGS)
+
 run: setup ## execute all notebooks, in order, into build/, with a table of times
 	@$(RUN) notebooks/source/build.py --run build $(ARGS)
 
@@ -32,6 +35,9 @@ bench: setup ## time a training step of each network, one JSON line each
 
 notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
 	@$(RUN) notebooks/source/build.py $(ARGS)
+
+links: setup ## after a change of the course's address in pyproject.toml: setup cells and badges that name it
+	@$(RUN) notebooks/source/links.py
 
 lint: setup ## check the style of library, tests and notebooks
 	@$(RUN) -m ruff check --quiet && $(RUN) -m ruff format --check --quiet || \

@@ -3,7 +3,7 @@
 A set of images is four files, `train-images-idx3-ubyte.gz` and so on. Each is taken from the first of these folders
 that has it (<name> is `mnist` or `fashion-mnist`), and must then have the right sha256, or you get a `DataError`:
 
-1. `data/<name>/` of the repository, where MNIST is,
+1. `data/<name>/` of the repository, where MNIST is, or `files/<name>/` of an installed `gan_lib`,
 2. `<GAN_COURSE_DATA>/<name>/`, if that environment variable is set,
 3. `/usr/share/datasets/<name>/`, where Debian's package dataset-fashion-mnist puts it,
 4. `gan-course/<name>/` in your cache folder; if it is not there either, it is downloaded to this place.
@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 REPOSITORY = Path(__file__).resolve().parents[1] / "data"
+INSTALLED = Path(__file__).resolve().parent / "files"
 SYSTEM = Path("/usr/share/datasets")
 MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -106,6 +107,7 @@ def cache_folder():
 def _places(file):
     """The paths a file may have, in the order in which they are tried."""
     yield REPOSITORY / file
+    yield INSTALLED / file
     if chosen := os.environ.get("GAN_COURSE_DATA"):
         yield Path(chosen).expanduser() / file
     yield SYSTEM / file

@@ -19,6 +19,9 @@ from gan_lib.nets import MLP
 from gan_lib.training import GAN, Pair, fit
 
 STEPS = 6000
+
+pytestmark = pytest.mark.slow
+
 RING = ring()
 
 

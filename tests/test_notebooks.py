@@ -5,6 +5,7 @@ import base64
 import re
 import statistics
 import subprocess
+import sys
 import urllib.parse
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import pytest
 from gan_lib import exercises
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "notebooks" / "source"))
+import links as address_links  # noqa: E402
+
 NOTEBOOKS = ROOT / "notebooks"
 TWINS = {path.stem: path for path in sorted((NOTEBOOKS / "source").glob("*.md"))}
 BUILT = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
@@ -40,10 +44,15 @@ def where(cell):
     return f"In [{cell.execution_count}] ({cell.source.strip().splitlines()[0]})"
 
 
+def parse(source):
+    """The syntax tree of a cell, whose lines for the shell do nothing."""
+    return ast.parse(re.sub(r"^(\s*)[!%].*", r"\1pass", source, flags=re.MULTILINE))
+
+
 def defined(source):
     """{name: [syntax trees without docstrings]} of all functions, classes and assigned names, methods included."""
     found = {}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             found.setdefault(node.name, []).append(node)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -113,16 +122,32 @@ def test_file_is_small(name):
 
 
 @each
-def test_setup_cell_is_the_same_everywhere(name):
+def test_setup_cell_is_the_one_for_the_address(name):
     first = code_cells(name)[0].source
-    assert first == code_cells(min(BUILT))[0].source
-    assert len(first.splitlines()) <= 8
+    assert first == address_links.setup_cell(address_links.address())
+    assert len(re.findall(r"^\s*\S", first, re.MULTILINE)) <= 8
     assert "receipt()" in first
+    assert TWINS[name].read_text() == address_links.relink(TWINS[name].read_text(), address_links.address(), name), (
+        "run `make links`"
+    )
+
+
+@pytest.mark.parametrize("url", ["https://github.com/someone/gan-course", "https://github.com/someone/gan-course.git"])
+def test_one_setting_makes_cell_and_badges(url):
+    name = min(TWINS)
+    before = TWINS[name].read_text()
+    linked = address_links.relink(before, url, name)
+    assert f'"${{{{GAN_COURSE_REPO:-git+{url}}}}}"' in linked
+    assert f"https://colab.research.google.com/github/someone/gan-course/blob/main/notebooks/{name}.ipynb" in linked
+    assert all(f"[![{words}]" in linked for words in address_links.BADGES)
+    assert address_links.relink(linked, url, name) == linked
+    assert address_links.relink(linked, address_links.address(), name) == before
+    assert address_links.badges("https://example.org/course", name) == ""  # Colab and the others read GitHub
 
 
 @each
 def test_imports_are_used_in_code_or_prose(name):
-    trees = [ast.parse(cell.source) for cell in code_cells(name)[1:]]  # the setup cell is the same everywhere
+    trees = [parse(cell.source) for cell in code_cells(name)[1:]]  # the setup cell is the same everywhere
     nodes = [node for tree in trees for node in ast.walk(tree)]
     imported = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
@@ -225,7 +250,7 @@ def test_library_code_is_the_library(name):
         library = defined((ROOT / first[2:]).read_text(encoding="utf-8"))
         shown = {
             node.name if hasattr(node, "name") else node.targets[0].id: bare(node)
-            for node in ast.parse(cell.source).body
+            for node in parse(cell.source).body
             if isinstance(node, ast.FunctionDef | ast.ClassDef)
             or (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
         }
@@ -238,7 +263,7 @@ def stubs(name):
     """{exercise: syntax tree} of the functions and classes under @exercise in a notebook."""
     found = {}
     for cell in code_cells(name):
-        for node in ast.walk(ast.parse(cell.source)):
+        for node in ast.walk(parse(cell.source)):
             for decorator in getattr(node, "decorator_list", []):
                 if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "exercise":
                     found[ast.literal_eval(decorator.args[0])] = node

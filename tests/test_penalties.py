@@ -186,7 +186,7 @@ def test_a_penalised_gan_trains_in_one_compiled_program(penalty):
     assert gan == twin
     assert hash(gan) == hash(twin)  # equal parts share their compiled programs
     data, settings = 3 + normal(256, 2), dict(steps=10, key=KEY, batch_size=32, progress=False)
-    state, history = fit(gan, gan.init(KEY), data, **settings)
+    _, history = fit(gan, gan.init(KEY), data, **settings)
     assert np.isfinite(history["d_loss"]).all()
 
 
