@@ -41,7 +41,7 @@ def networks(net, naive):
     if net == "dcgan":
         return nets.dcgan_generator, nets.dcgan_discriminator, 100, (28, 28, 1)
     if net == "small":
-        return nets.small_generator, nets.small_discriminator, 64, (28, 28, 1)
+        return nets.small_generator, nets.small_discriminator, 16, (28, 28, 1)
     generator = partial(nets.MLP, (100, 128, 256, 512, 1024, 784), output=jnp.tanh)
     return generator, partial(nets.MLP, (784, 512, 256, 128, 1), shape=()), 100, (784,)
 

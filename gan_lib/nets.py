@@ -84,12 +84,12 @@ def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout):
 
 
 def small_generator(rngs):
-    """Latents (B, 64) -> images (B, 28, 28, 1) in (-1, 1): dense to 128, to 7·7·64, then 4 × 4 kernels to 32 and 1 channels.
+    """Latents (B, 16) -> images (B, 28, 28, 1) in (-1, 1): dense to 128, to 7·7·64, then 4 × 4 kernels to 32 and 1 channels.
 
     Chosen for quality per second on two cores, with `small_discriminator`: benchmarks/quality.py.
     """
     norm, leaky = partial(nnx.BatchNorm, momentum=0.9, rngs=rngs), partial(nnx.leaky_relu, negative_slope=0.2)
-    plan = nnx.Linear(64, 128, rngs=rngs), norm(128), leaky
+    plan = nnx.Linear(16, 128, rngs=rngs), norm(128), leaky
     start = nnx.Linear(128, 7 * 7 * 64, rngs=rngs), norm(7 * 7 * 64), leaky, reshape(7, 7, 64)
     double = ConvTranspose(64, 32, 4, stride=2, rngs=rngs), norm(32), leaky
     return nnx.Sequential(*plan, *start, *double, ConvTranspose(32, 1, 4, stride=2, rngs=rngs), jnp.tanh)

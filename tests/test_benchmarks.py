@@ -83,7 +83,7 @@ def test_the_weights_that_ship_draw_all_digits_and_say_where_they_come_from(monk
     import jax
     import quality
 
-    from gan_lib.training import header, restore
+    from gan_lib.checkpoint import header, restore
 
     path = ROOT / "data" / "small-dcgan.safetensors"
     assert path.stat().st_size <= 3_000_000

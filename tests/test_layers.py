@@ -133,7 +133,7 @@ def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation():
     ("generator", "discriminator", "latent_dim"),
     [
         (nets.dcgan_generator, nets.dcgan_discriminator, 100),
-        (nets.small_generator, nets.small_discriminator, 64),
+        (nets.small_generator, nets.small_discriminator, 16),
     ],
     ids=["dcgan", "small"],
 )

@@ -293,7 +293,7 @@ def test_numbers_from_the_callback_stand_in_the_history_and_beside_the_bar(capsy
 def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
     from gan_lib import training
 
-    flat, convolutional = PLAIN.init(KEY), GAN(nets.small_generator, nets.small_discriminator).init(KEY)
+    flat, convolutional = PLAIN.init(KEY), GAN(nets.small_generator, nets.small_discriminator, latent_dim=16).init(KEY)
     for slowdown, expected in (10.0, 1), (1.0, 50):
         monkeypatch.setattr(training, "slowdown_in_loop", lambda slowdown=slowdown: slowdown)
         assert (training.chunk_for(flat), training.chunk_for(convolutional)) == (50, expected)
