@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this repository's gan_lib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from quality import write
@@ -90,7 +91,7 @@ def train(gan, gamma, mixture, steps, key):
 
 def unit(mixture):
     """The largest coordinate of a mean, 1 for the ring and 4 for the grid."""
-    return np.abs(mixture.means).max()
+    return jnp.abs(mixture.means).max()
 
 
 def run(gan, gamma, mixture, steps, seeds):
@@ -107,9 +108,14 @@ def run(gan, gamma, mixture, steps, seeds):
         samples = unit(mixture) * gan.sample(state, jax.random.fold_in(key, 1), N)
         return np.asarray(samples, np.float32), time.perf_counter() - start
 
-    with ThreadPoolExecutor(min(seeds, os.cpu_count() or 1)) as threads:
+    with ThreadPoolExecutor(min(seeds, cores())) as threads:
         samples, seconds = zip(*threads.map(one, keys), strict=True)
     return np.stack(samples), seconds, compiling
+
+
+def cores():
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def mean(values, digits):

@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -97,7 +96,7 @@ def test_the_best_recipe_finds_all_25_modes_of_the_grid(modes):
     assert found.modes == 25
     assert 0.8 < found.high_quality < 0.9889 + 0.007
     assert found.reverse_kl < 0.1
-    spread = [float(samples[near].std()) for near in nearest(samples, mixture)]
+    spread = [samples[near].std(axis=0).mean() for near in nearest(samples, mixture)]
     assert 0.2 * mixture.std < np.median(spread) < 2 * mixture.std
 
 
@@ -112,5 +111,3 @@ def test_seeds_are_reproduced(modes):
     gan, gamma = modes.recipes(20)["best"]
     once, again = (modes.run(gan, gamma, modes.data.ring(), 20, seeds=2)[0] for _ in range(2))
     np.testing.assert_array_equal(once, again)
-    alone = jax.jit(lambda key: modes.train(gan, gamma, modes.data.ring(), 20, key))(jax.random.key(0))
-    assert int(alone.step) == 20
