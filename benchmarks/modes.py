@@ -34,11 +34,7 @@ from gan_lib.penalties import OneCentred, ZeroCentred
 from gan_lib.training import GAN, compiler_options
 
 BATCH, STEPS, N = 128, 40_000, 2500
-RATE, GAMMA, LAST = (
-    4e-3,
-    0.025,
-    0.1,
-)  # the learning rate, γ of R1 and R2, and the share of both left at the end of `best`
+RATE, GAMMA, LAST = 4e-3, 0.025, 0.1  # learning rate, γ of R1 and R2, and the share of both left at the end of `best`
 MIXTURES = {"ring": data.ring, "grid": data.grid}
 PUBLISHED = {  # modes, high quality in %, reverse KL
     "ring": {
