@@ -339,6 +339,7 @@ def fit(
                     break
                 if callback and done % every == 0:
                     log.measured(interrupt.around(callback, state))
+                    bar.set_postfix_str(log.summary(batch_size), refresh=False)
                 if checkpoint and done % every == 0:
                     kept, trouble = done, _keep(checkpoint, state, log)
                     if trouble:

@@ -288,6 +288,8 @@ def test_numbers_from_the_callback_stand_in_the_history_and_beside_the_bar(capsy
     assert np.flatnonzero(np.isfinite(history["twice"])).tolist() == [9, 19]
     assert history["twice"][[9, 19]].tolist() == [20, 40]
     assert "twice 40" in capsys.readouterr().out
+    train(steps=20, every=10, callback=lambda s: {"twice": 2 * int(s.step)}, progress=True)
+    assert "twice 40" in capsys.readouterr().out.splitlines()[-1]  # the last one, too
 
 
 def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
