@@ -86,7 +86,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--no-ynn", action="store_true")
     args = parser.parse_args()
-    jit = partial(jax.jit, compiler_options=compiler_options() if args.no_ynn else None)
+    jit = partial(jax.jit, compiler_options=compiler_options(True) if args.no_ynn else None)
     for name, (side, c, d, stride) in MAPS.items():
         print(f"{name:30}  forward   input  weight")
         x = jax.random.normal(jax.random.key(0), (args.batch, side, side, c))

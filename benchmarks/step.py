@@ -23,7 +23,7 @@ import optax
 from flax import nnx
 
 from gan_lib import nets
-from gan_lib.training import GAN, chunk_for, compiler_options
+from gan_lib.training import GAN, chunk_for, compiler_options, is_convolutional
 
 
 def flax_layer(layer, features_in, features_out, size, *, stride=1, use_bias=True, rngs):
@@ -58,7 +58,7 @@ def milliseconds(net, batch, steps, naive):
             return gan.step(state, real, key)
         return jax.lax.scan(lambda state, key: gan.step(state, real, key), state, jax.random.split(key, length))
 
-    several = jax.jit(several, compiler_options=None if naive else compiler_options())
+    several = jax.jit(several, compiler_options=None if naive else compiler_options(is_convolutional(state)))
     real = jax.random.uniform(jax.random.key(1), (batch, *shape), minval=-1, maxval=1)
     times = []
     for i in range(steps + 3):  # three to warm up

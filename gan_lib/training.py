@@ -191,6 +191,8 @@ def descend(optimizer, grads, opt, params):
 
 def moving_average(average, latest, step, decay):
     """average + (1 − decay)·(latest − average), for floats; other arrays (dropout keys) are taken as they are."""
+    if not decay:
+        return latest
     decay = jnp.minimum(decay, (1 + step) / (10 + step))  # short memory at first: forget the untrained network
     return jax.tree.map(
         lambda a, b: decay * a + (1 - decay) * b if jnp.issubdtype(b.dtype, jnp.floating) else b, average, latest
@@ -231,25 +233,46 @@ def _advance(gan, state, images, key, *, batch_size, length):
 
 
 @lru_cache
-def compiler_options():
-    """Options for jax.jit that make training faster on a CPU, or None where this jaxlib does not know them.
+def compiler_options(convolutional: bool = False):
+    """Options for jax.jit that make training faster on a CPU, or None for the compiler's own.
 
-    Left alone, jaxlib 0.10 hands matrix products to YNNPACK, which takes up to twice as long as Eigen for those of a
-    backward pass: benchmarks/step.py.
+    From 0.10 on jaxlib hands matrix products to YNNPACK, else to Eigen. For networks with convolutions Eigen is the
+    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once a session.
     """
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    eigen = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}  # YNNPACK for sums alone
     try:
-        jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()
-    except Exception:  # which one differs between versions
+        jax.jit(lambda x: x, compiler_options=eigen).lower(0.0).compile()
+    except Exception:  # an older jaxlib, or no CPU; which error differs between versions
         return None
-    return options
+    return eigen if convolutional or _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else None
+
+
+def _seconds_of_products(options):
+    """How long a dense layer takes, forwards and backwards, compiled with these options."""
+    x, weights = jnp.ones((128, 512)), jnp.full((512, 1024), 0.01)
+    return _seconds(jax.jit(jax.grad(lambda a: ((a[0] @ a[1]) ** 2).sum()), compiler_options=options), (x, weights))
+
+
+def _seconds(fn, *args):
+    """The best of four calls, without the first, which compiles."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        jax.block_until_ready(fn(*args))
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def is_convolutional(state: GANState) -> bool:
+    """Does a network of this state hold a convolution's kernel?"""
+    return any(p.ndim > 2 for p in jax.tree.leaves(state.params))
 
 
 @lru_cache
-def _program():
+def _program(convolutional):
     """`_advance`, compiled; not at import, when the device is still the reader's to choose."""
     static = "gan", "batch_size", "length"
-    return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options())
+    return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options(convolutional))
 
 
 def _finite(metrics, player, params):
@@ -260,7 +283,8 @@ def _finite(metrics, player, params):
 
 def _run(gan, state, images, key, *, batch_size, length):
     """`length` steps, or those before the first that fails: (state, metrics of these steps, the failed one's or None)."""
-    new, metrics = _program()(gan, state, images, key, batch_size=batch_size, length=length)
+    program = _program(is_convolutional(state))
+    new, metrics = program(gan, state, images, key, batch_size=batch_size, length=length)
     finite = metrics.pop("finite")
     step = int(state.step)
     metrics = {"step": np.arange(step + 1, step + 1 + length)} | jax.tree.map(np.asarray, metrics)
@@ -390,8 +414,7 @@ _all_finite = jax.jit(lambda x: jnp.isfinite(x).all())
 
 def chunk_for(state: GANState) -> int:
     """Steps that `fit` puts in one compiled loop: 50, or 1 where the device is slow at convolutions inside a loop."""
-    convolutional = any(p.ndim > 2 for p in jax.tree.leaves(state.params))  # kernels of rank 4
-    return 1 if convolutional and slowdown_in_loop() > 2 else 50
+    return 1 if is_convolutional(state) and slowdown_in_loop() > 2 else 50
 
 
 @lru_cache
@@ -406,16 +429,8 @@ def slowdown_in_loop() -> float:
         form = dict(window_strides=(2, 2), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return w - 1e-6 * jax.grad(lambda w: (jax.lax.conv_general_dilated(x, w, **form) ** 2).sum())(w), None
 
-    def seconds(descend):
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            jax.block_until_ready(descend(weights))
-            times.append(time.perf_counter() - start)
-        return min(times[1:])  # the first one compiles
-
-    alone = seconds(jax.jit(lambda w: descend_once(w)[0]))
-    return seconds(jax.jit(lambda w: jax.lax.scan(descend_once, w, length=4)[0])) / (4 * alone)
+    alone = _seconds(jax.jit(lambda w: descend_once(w)[0]), weights)
+    return _seconds(jax.jit(lambda w: jax.lax.scan(descend_once, w, length=4)[0]), weights) / (4 * alone)
 
 
 def _lengths(steps, every, chunk, done=0):
