@@ -6,6 +6,7 @@ import numpy as np
 from jax.nn import softplus
 
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.compare import kind_of
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
 
@@ -41,8 +42,7 @@ def recognise(got, *suspects):
 def pair(got, first, second):
     """The two entries of `got`, or a Mistake that says what was to be returned."""
     if not isinstance(got, tuple | list) or len(got) != 2:
-        kind = "one array" if hasattr(got, "shape") else f"{len(got)}" if hasattr(got, "__len__") else "one"
-        raise Mistake(f"Return two things, `{first}, {second}`; you return {kind}.")
+        raise Mistake(f"Return two things, `{first}, {second}`; you return {kind_of(got)}.")
     return got
 
 

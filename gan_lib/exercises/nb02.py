@@ -10,7 +10,7 @@ import numpy as np
 from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.compare import close, fit, recognise
+from gan_lib.exercises.compare import close, fit, kind_of, recognise
 from gan_lib.training import Pair
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
@@ -47,7 +47,7 @@ def check_slopes(fn):
         if close(got, (in_theta, in_psi)):
             raise Mistake("Right, in the wrong order: return the slope in ψ, then the slope in θ.")
         if not isinstance(got, tuple | list) or len(got) != 2:
-            raise Mistake(f"Return two numbers, `in_psi, in_theta`; you return {type(got).__name__}.")
+            raise Mistake(f"Return two numbers, `in_psi, in_theta`; you return {kind_of(got)}.")
         recognise(
             got[0],
             (-in_psi, "The sign of your slope in ψ is turned: this is uphill on D's loss."),

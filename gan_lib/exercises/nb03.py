@@ -6,7 +6,7 @@ import numpy as np
 
 from gan_lib.dirac import slope
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.compare import close, fit, recognise
+from gan_lib.exercises.compare import close, fit, kind_of, recognise
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
 
@@ -28,7 +28,7 @@ def game(rng):
 def pair(got, first, second):
     """Raise a Mistake unless `got` is two things."""
     if got is not None and (not isinstance(got, tuple | list) or len(got) != 2):
-        raise Mistake(f"Return two numbers, `{first}, {second}`; you return {type(got).__name__}.")
+        raise Mistake(f"Return two numbers, `{first}, {second}`; you return {kind_of(got)}.")
 
 
 # --- 03.step --------------------------------------------------------------------------------------------------------
@@ -137,7 +137,8 @@ def check_spectrum(got, jacobian, field):
         raise Mistake("np.linalg.eig returns eigenvalues and eigenvectors: keep the first, or use np.linalg.eigvals.")
     fit(np.real(got) if np.iscomplexobj(got) else got, np.zeros(2), "pair of eigenvalues")
     got, expected = np.asarray(got, complex), np.linalg.eigvals(jacobian)
-    same(np.isfinite(got).all(), True, what="pair's being finite")
+    if not np.isfinite(got).all():
+        raise Mistake(f"The pair of eigenvalues is not finite: {got}.")
 
     def like(other):
         other = np.asarray(other, complex)

@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.compare import kind_of
 from gan_lib.nets import MLP
 
 
@@ -234,7 +235,8 @@ def check_generator(fn):
     sizes, z = (5, 12, 9, 784), np.random.default_rng(0).normal(size=(16, 5))
     network = nnx.eval_shape(lambda: fn(sizes, rngs=nnx.Rngs(0)))
     if not isinstance(network, nnx.Module):
-        raise Mistake(f"Return a network, an nnx.Module such as nnx.Sequential; you return {type(network).__name__}.")
+        made = f"an array of shape {network.shape}" if hasattr(network, "shape") else kind_of(network)
+        raise Mistake(f"Return a network, an nnx.Module such as nnx.Sequential; you return {made}.")
     dense, norms = layers_of(network, nnx.Linear), layers_of(network, nnx.BatchNorm)
     shapes = sorted((d.in_features, d.out_features) for d in dense)
     if shapes != sorted(pairwise(sizes)):
