@@ -7,6 +7,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a G
 
 import matplotlib
 import pytest
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
 
 from gan_lib.notebook import enable_compilation_cache
 
@@ -22,3 +25,29 @@ def pytest_configure():
 @pytest.fixture(autouse=True)
 def as_for_a_reader(monkeypatch):
     monkeypatch.delenv("COURSE_STRICT")
+
+
+class ThisPython(KernelManager):
+    """Starts the kernel with the Python that runs the tests, whatever kernels the machine has registered."""
+
+    kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
+
+
+@pytest.fixture
+def kernel():
+    """kernel(folder) -> (manager, client) of a real kernel that works in the folder. It ends with the test."""
+    started = []
+
+    def start(folder):
+        manager = ThisPython()
+        manager.start_kernel(cwd=str(folder))
+        client = manager.client()
+        started.append((manager, client))
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        return manager, client
+
+    yield start
+    for manager, client in started:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -2,10 +2,12 @@
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from jupyter_client.manager import start_new_kernel
+
+ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")]
 
@@ -38,9 +40,9 @@ print(int(state.step), end="")
 
 
 @pytest.fixture
-def run():
+def run(kernel):
     """run(code, moments=()) -> (what the cell printed, the name of its error or None)."""
-    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=60)
+    manager, client = kernel(ROOT)
 
     def execute(code, moments=()):
         printed = []
@@ -56,9 +58,7 @@ def run():
         reply = client.execute_interactive(code, output_hook=note, timeout=60)
         return "".join(printed), reply["content"].get("ename")
 
-    yield execute
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    return execute
 
 
 def test_twenty_interrupts_leave_a_state_and_history_that_agree(run):
