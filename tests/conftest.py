@@ -40,7 +40,8 @@ def kernel():
 
     def start(folder):
         manager = ThisPython()
-        manager.start_kernel(cwd=str(folder))
+        # One thread for NumPy's products: two that wait for each other on a busy machine take many times as long.
+        manager.start_kernel(cwd=str(folder), env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
         client = manager.client()
         started.append((manager, client))
         client.start_channels()
