@@ -25,12 +25,19 @@ from gan_lib.notebook import enable_compilation_cache
 from gan_lib.training import GAN, Pair, fit, save
 
 BATCH = 32  # on two cores steps count for more than images: a small batch makes many
+
+
+def falling(rate, steps):
+    """Adam whose rate falls as 1/t from `rate`, and has halved after so many steps. No momentum: b1 = 0."""
+    return optax.adam(lambda step: rate / (1 + step / steps), b1=0.0, b2=0.99)
+
+
 GAN_OF_THE_COURSE = GAN(
     nets.small_generator,
     nets.small_discriminator,
     latent_dim=16,
-    optimizer=Pair(optax.adam(6e-3, b1=0.5), optax.adam(2.5e-4, b1=0.5)),  # two time scales: Heusel et al. 2017
-    averaging=0.998,
+    optimizer=Pair(falling(6e-3, 3000), falling(1e-3, 1000)),  # two time scales: Heusel et al. 2017
+    averaging=0.9995,  # the first steps use less: training.moving_average
 )
 SOURCES = {"mnist": (data.mnist, features.digit_distance), "fashion": (data.fashion_mnist, features.fashion_distance)}
 

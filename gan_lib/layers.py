@@ -1,4 +1,4 @@
-"""The few layers Flax lacks, or is slow at on a CPU: convolution, transposed convolution, dropout, spectral norm.
+"""The few layers Flax lacks, or is slow at on a CPU: convolutions, dropout, the spread of a batch, spectral norm.
 
 A transposed convolution with stride s is a plain one that makes the s² phases of its output (depth to space), and a
 convolution with stride s a plain one on the s² phases of its input (space to depth). So one plain convolution,
@@ -188,6 +188,20 @@ class Dropout(nnx.Module):
         words = jax.random.bits(self.rngs(), (-(-x.size // 4),))
         chances = lax.bitcast_convert_type(words, jnp.uint8).ravel()[: x.size].reshape(x.shape)
         return jnp.where(chances < self.dropped, 0, x * (256 / (256 - self.dropped)))
+
+
+class BatchSpread(nnx.Module):
+    """Puts beside each sample's features their standard deviations over the batch: (B, C) -> (B, 2C).
+
+    So a discriminator sees how varied a batch is, and a generator that draws too few kinds of samples is found out.
+    Karras et al. 2018 (progressive growing), section 3, where the deviations are averaged to one number.
+    """
+
+    mixes_samples = True  # a logit depends on the whole batch: no gradient penalty with this, see penalties.py
+
+    def __call__(self, x):
+        spread = jnp.sqrt(x.var(axis=0) + 1e-4)  # the root's slope at 0 is infinite
+        return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
 
 
 def power_iteration(kernel, u):

@@ -83,10 +83,10 @@ def slopes(critic: Critic, x: jax.Array) -> jax.Array:
     """∇ₓ of each sample's own logit, (B, ...), for x (B, ...). Raises ValueError as `r1` does.
 
     A critic that mixes samples is found by its numbers where there are some, that is outside `jax.jit`, and by
-    `refuse_batch_norm` where it is a module.
+    `refuse_mixing` where it is a module.
     """
     if isinstance(critic, nnx.Module):
-        refuse_batch_norm(critic)
+        refuse_mixing(critic)
     if jnp.ndim(x) < 1 or not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise ValueError(f"x must be a batch of floats (B, ...); got {jnp.result_type(x)} of shape {jnp.shape(x)}.")
     try:
@@ -116,12 +116,17 @@ BATCH_NORM = (
 )
 
 
-def refuse_batch_norm(module: nnx.Module) -> None:
-    """Raise ValueError, with the reason, where a module contains a BatchNorm that normalises by the batch."""
+def refuse_mixing(module: nnx.Module) -> None:
+    """Raise ValueError, with the reason, where a module's logits depend on the batch: by BatchNorm, or layers.BatchSpread."""
     for path, part in nnx.iter_graph(module):
+        place = ".".join(map(str, path)) or "the module itself"
         if isinstance(part, nnx.BatchNorm) and not part.use_running_average:
-            place = ".".join(map(str, path)) or "the module itself"
             raise ValueError(f"A penalised discriminator contains BatchNorm, at {place}. {BATCH_NORM}")
+        if getattr(part, "mixes_samples", False):
+            raise ValueError(
+                f"A penalised discriminator contains {type(part).__name__}, at {place}: it mixes the samples of a batch, "
+                "so no logit has a gradient in its own sample alone. Leave it out where there is a penalty."
+            )
 
 
 def _squared_norms(gradients):

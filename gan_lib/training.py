@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from gan_lib.checkpoint import restore, restore_history, save
 from gan_lib.losses import Loss, non_saturating
-from gan_lib.penalties import refuse_batch_norm
+from gan_lib.penalties import refuse_mixing
 
 ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
 
@@ -97,13 +97,13 @@ class GAN:
     def init(self, key: jax.Array) -> GANState:
         """A fresh state. The key decides every weight, and the dropout masks of the whole training.
 
-        Raises ValueError where a penalised discriminator contains BatchNorm: penalties.py says why.
+        Raises ValueError where a penalised discriminator mixes samples, by BatchNorm say: penalties.py says why.
         """
         g_key, d_key = jax.random.split(key)
         g, g_rest = _arrays(self.generator(rngs=nnx.Rngs(g_key)))
         critic = self.discriminator(rngs=nnx.Rngs(d_key))
         if self.penalty is not no_penalty:
-            refuse_batch_norm(critic)
+            refuse_mixing(critic)
         d, d_rest = _arrays(critic)
         opt = Pair(self.optimizer.generator.init(g), self.optimizer.discriminator.init(d))
         return GANState(Pair(g, d), Pair(g_rest, d_rest), opt, average=(g, g_rest), step=jnp.int32(0))

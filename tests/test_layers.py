@@ -129,6 +129,18 @@ def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation():
         layers.Dropout(1, rngs=nnx.Rngs(0))
 
 
+def test_the_spread_of_a_batch_stands_beside_each_samples_features():
+    x = normal(6, 5)
+    y = layers.BatchSpread()(x)
+    np.testing.assert_array_equal(y[:, :5], x)
+    np.testing.assert_allclose(y[:, 5:], np.tile(np.sqrt(np.var(x, 0) + 1e-4), (6, 1)), rtol=1e-5)
+    alike = jnp.ones((6, 5))
+    assert jnp.isfinite(jax.grad(lambda x: layers.BatchSpread()(x).sum())(alike)).all()
+    discriminator = nets.small_discriminator(nnx.Rngs(0))
+    one, varied = jnp.repeat(normal(1, 28, 28, 1), 6, axis=0), normal(6, 28, 28, 1)
+    assert discriminator(one)[0] != discriminator(varied.at[0].set(one[0]))[0]  # sees what stands beside it
+
+
 @pytest.mark.parametrize(
     ("generator", "discriminator", "latent_dim"),
     [

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from gan_lib import nets
 from gan_lib.losses import relativistic, wasserstein
 from gan_lib.nets import MLP
-from gan_lib.penalties import OneCentred, ZeroCentred, gradient_penalty, r1, r2, refuse_batch_norm
+from gan_lib.penalties import OneCentred, ZeroCentred, gradient_penalty, r1, r2, refuse_mixing
 from gan_lib.training import GAN, fit, forward
 
 KEY = jax.random.key(0)
@@ -160,9 +161,9 @@ def test_batch_norm_in_a_module_is_refused_by_its_place():
     with pytest.raises(ValueError, match=r"changes arrays of its own.*BatchNorm"):
         r1(lambda x: module(x), x)
     module.eval()  # fixed statistics mix nothing
-    refuse_batch_norm(module)
+    refuse_mixing(module)
     assert r1(module, x) > 0
-    refuse_batch_norm(nnx.Sequential(nnx.Linear(2, 8, rngs=nnx.Rngs(0)), nnx.LayerNorm(8, rngs=nnx.Rngs(0))))
+    refuse_mixing(nnx.Sequential(nnx.Linear(2, 8, rngs=nnx.Rngs(0)), nnx.LayerNorm(8, rngs=nnx.Rngs(0))))
 
 
 def test_weights_as_gan_takes_them():
@@ -201,6 +202,11 @@ def test_strong_penalties_hold_the_slope_where_they_say():
         gan = GAN(partial(MLP, (2, 32, 2)), plain, loss=loss, latent_dim=2, penalty=penalty)
         state, _ = fit(gan, gan.init(KEY), data, **settings)
         assert low <= r1(partial(gan.logits, state), data) ** 0.5 <= high
+
+
+def test_a_discriminator_that_sees_its_batch_is_refused():
+    with pytest.raises(ValueError, match=r"contains BatchSpread, at layers\.\d.*no logit has a gradient"):
+        GAN(nets.small_generator, nets.small_discriminator, latent_dim=16, penalty=ZeroCentred(r1=1.0)).init(KEY)
 
 
 def test_gan_refuses_batch_norm_in_a_penalised_discriminator():
