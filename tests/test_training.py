@@ -369,7 +369,9 @@ def test_an_interrupt_during_the_callback_keeps_what_was_reached():
             os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait(60)
 
+    start = time.perf_counter()
     state, history = train(steps=1000, every=10, callback=slow)
+    assert time.perf_counter() - start < 30  # the callback is cut short
     assert state.step == 10 == len(history["step"])
 
 
@@ -377,10 +379,13 @@ def test_an_interrupt_during_the_callback_keeps_what_was_reached():
     ("data", "options", "message"),
     [
         (DATA, dict(steps=0), "steps must be a whole number of at least 1; got 0"),
+        (DATA, dict(steps=1.5), "steps must be a whole number"),
         (DATA, dict(batch_size=1.5), "batch_size must be a whole number"),
+        (DATA, dict(batch_size="32"), "batch_size must be a whole number of at least 1; got '32'"),
         (DATA, dict(chunk=-1), "chunk must be a whole number"),
         (np.zeros((9, 28, 28), np.uint8), {}, "got uint8 of shape.*127.5"),
         ([1.0, 2.0], {}, "float array of shape"),
+        (np.zeros(512, np.int32), {}, r"float array of shape \(N, ...\); got int32 of shape \(512,\)"),  # the labels
         (DATA.at[0].set(jnp.nan), {}, "not finite"),
         (jnp.zeros((9, 3)), {}, r"makes samples of shape \(2,\), the data's have \(3,\)"),
     ],
@@ -528,6 +533,10 @@ def test_a_checkpoint_that_does_not_fit_is_explained(tmp_path):
     wider = make_gan(discriminator=lambda rngs: MLP((2, 17, 1), shape=(), rngs=rngs))
     with pytest.raises(ValueError, match=r"another network: at .*16.*17"):
         restore(path, wider.init(KEY))
+    halves = jax.tree.map(lambda x: x.astype(jnp.float16), PLAIN.init(KEY).params)
+    save(other := tmp_path / "half.safetensors", halves)
+    with pytest.raises(ValueError, match=r"another network: at .*float16.*float32"):
+        restore(other, PLAIN.init(KEY).params)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="cut short"):
         restore(path, PLAIN.init(KEY))
