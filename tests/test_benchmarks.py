@@ -82,7 +82,12 @@ def test_twenty_seconds_of_training_give_digits_of_eight_classes(monkeypatch):
 def test_notebook_05_trains_the_recipe_that_is_measured():
     notebook = (ROOT / "notebooks" / "source" / "05_dcgan.md").read_text()
     benchmark = (ROOT / "benchmarks" / "quality.py").read_text()
-    for pattern in (r"Pair\(falling\(.*?\), falling\(.*?\)\)", r"b1=0\.0, b2=[\d.]+", r"averaging=[\d.]+", r"latent_dim=\d+"):
+    for pattern in (
+        r"Pair\(falling\(.*?\), falling\(.*?\)\)",
+        r"b1=0\.0, b2=[\d.]+",
+        r"averaging=[\d.]+",
+        r"latent_dim=\d+",
+    ):
         (measured,) = re.findall(pattern, benchmark)
         assert measured in notebook
 
