@@ -186,6 +186,6 @@ def nonsense(run, stub, name):
                 and ran.asked["stands in"]
                 and ran.asked["threads"] == threads
                 and ran.seconds < LONGEST
-                and re.search(words, said)
+                and re.search(words, said) is not None
             ),
         )
