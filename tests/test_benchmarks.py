@@ -64,7 +64,7 @@ def test_layers_are_timed():
     assert done.stdout.count("gan_lib's choice") == 3
 
 
-def test_twenty_seconds_of_training_give_digits_of_eight_classes(monkeypatch):
+def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import jax
     import quality
@@ -75,8 +75,8 @@ def test_twenty_seconds_of_training_give_digits_of_eight_classes(monkeypatch):
     state, _ = quality.fit(gan, gan.init(jax.random.key(0)), images, steps=1000, **settings)
     seen = quality.features.digit_features(quality.draw(state, seed=2, n=2000)).probs
     counts = np.bincount(seen.argmax(1)[seen.max(1) > 0.8], minlength=10)
-    assert (counts >= 20).sum() >= 8, counts  # 1 % of the samples; untrained: none
-    assert counts.sum() >= 600, counts
+    assert (counts >= 60).all(), counts  # 3 % of the samples; untrained: none. Measured: 119 and more on three seeds
+    assert counts.sum() >= 1300, counts  # measured: 1640 to 1704
 
 
 def test_notebook_05_trains_the_recipe_that_is_measured():

@@ -187,6 +187,12 @@ def test_the_average_is_the_stated_moving_average():
     assert not np.allclose(gan.generate(state, z), gan.generate(state, z, average=False))
 
 
+def test_without_averaging_the_latest_weights_are_the_average():
+    gan = make_gan(averaging=0.0)
+    state, _ = train(gan, steps=3)
+    assert same(state.average, (state.params.generator, state.rest.generator))
+
+
 def test_logits_of_the_wrong_shape_are_explained():
     gan = make_gan(discriminator=lambda rngs: MLP((2, 16, 1), rngs=rngs))
     with pytest.raises(ValueError, match=r"got real \(32, 1\).*squeeze"):
@@ -303,6 +309,20 @@ def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
     assert "50 at a time" in capsys.readouterr().out
     train(progress=True, steps=60, chunk=7)
     assert "7 at a time" in capsys.readouterr().out
+
+
+def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
+    """Which one that is, is measured; networks with convolutions always get Eigen."""
+    from gan_lib import training
+
+    choose = training.compiler_options.__wrapped__  # without its memory
+    eigen = choose(convolutional=True)
+    if eigen is None:
+        pytest.skip("this jaxlib has no choice to offer")
+    for seconds_of_own, expected in (2.0, eigen), (0.5, None), (1.1, None):
+        monkeypatch.setattr(training, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
+        assert choose() == expected
+        assert choose(convolutional=True) == eigen
 
 
 def test_the_slowdown_in_a_loop_is_a_measured_ratio():
