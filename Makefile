@@ -26,8 +26,8 @@ lab: setup ## open JupyterLab at the first notebook
 test: lint ## check everything: style, library, exercises, notebooks (about ten minutes)
 	@$(RUN) $(PYTEST) $(ARGS)
 
-test-fast: lint ## what breaks most often, in two minutes: no notebook runs, no long training
-	@$(RUN) -m pytest -q -m "not slow" tests $(ARGS)
+test-fast: lint ## what breaks most often, in two minutes on two cores: no notebook runs, no long training
+	@$(RUN) -m pytest -q -n 2 -m "not slow" tests $(ARGS)
 
 run: setup ## execute all notebooks, in order, into build/, with a table of times
 	@$(RUN) notebooks/source/build.py --run build $(ARGS)

@@ -1,80 +1,83 @@
-"""A notebook alone in an empty folder, as on Colab: it installs gan_lib beside the JAX that is there, and runs."""
+"""A notebook alone in an empty folder, as on Colab: it installs gan_lib beside the JAX that is there, and runs.
+
+Of all notebooks but the first only what a lone one needs is run: setup cell, imports, data and weights. To see all of
+them run to their ends, and their receipts and seconds: COURSE_ALONE=all .venv/bin/python -m pytest -s tests/test_alone.py
+"""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 from pathlib import Path
 
+import jax
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+WHOLE = NOTEBOOKS if os.environ.get("COURSE_ALONE") == "all" else NOTEBOOKS[:1]
 
 pytestmark = pytest.mark.slow
-
-NOTEBOOK = ROOT / "notebooks" / "00_start_here.ipynb"
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """A folder with a Python of its own: all packages of this one, but no gan_lib. And a way to run a notebook in it."""
+    """run(cells, repository=None): a kernel that has all packages of this Python, but no gan_lib, in an empty folder."""
     folder = tmp_path_factory.mktemp("elsewhere")
     venv.create(folder / "venv", with_pip=True)
-    scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     own = subprocess.run(
-        [scripts / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     # A path from a .pth file is searched, but the .pth files in it are not read: among them that of our own gan_lib.
     Path(own.stdout.strip(), "shared.pth").write_text(sysconfig.get_path("purelib"))
     kernel = folder / "kernels" / "kernels" / "elsewhere"
     kernel.mkdir(parents=True)
-    command = [str(scripts / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
     (kernel / "kernel.json").write_text(
         json.dumps({"argv": command, "display_name": "elsewhere", "language": "python"})
     )
-    work = folder / "empty"
-    work.mkdir()
+    empty = folder / "empty"
+    empty.mkdir()
 
-    def run(monkeypatch, cells, repository):
-        monkeypatch.setenv("JUPYTER_PATH", str(folder / "kernels"))
-        monkeypatch.delenv("PYTHONPATH", raising=False)
-        if repository:
-            monkeypatch.setenv("GAN_COURSE_REPO", repository)
-        else:
-            monkeypatch.delenv("GAN_COURSE_REPO", raising=False)
-        notebook = nbformat.read(NOTEBOOK, as_version=4)
-        notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:cells]
-        resources = {"metadata": {"path": str(work)}}
-        NotebookClient(notebook, kernel_name="elsewhere", timeout=300, resources=resources).execute()
+    def run(cells, repository=None):
+        """The cells, executed. What gan_lib an earlier run installed is gone."""
+        subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "gan_lib"], check=True, capture_output=True)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_PATH", str(folder / "kernels"))
+            patch.setenv("COURSE_STRICT", "1")
+            patch.delenv("PYTHONPATH", raising=False)
+            patch.delenv("GAN_COURSE_REPO", raising=False)
+            if repository:
+                patch.setenv("GAN_COURSE_REPO", repository)
+            notebook = nbformat.v4.new_notebook(cells=cells)
+            resources = {"metadata": {"path": str(empty)}}
+            try:
+                NotebookClient(notebook, kernel_name="elsewhere", timeout=300, resources=resources).execute()
+            except CellExecutionError as error:
+                if "requirement setuptools" in str(error):
+                    pytest.skip("pip cannot fetch setuptools, with which it builds gan_lib: no network")
+                raise
+        assert not os.listdir(empty), "a notebook wrote into its reader's folder"
         return notebook
 
     return run
 
 
-def printed(cell):
-    return "".join(output.get("text", "") for output in cell.outputs)
-
-
-def test_without_an_address_one_line_says_what_to_do(elsewhere, monkeypatch):
-    with pytest.raises(
-        CellExecutionError, match=r"GAN_COURSE_REPO: is not set\. Run make lab, or see Colab in README\.md"
-    ):
-        elsewhere(monkeypatch, 1, None)
-
-
-def test_a_notebook_alone_runs_to_its_end_with_the_data_and_the_jax_that_is_there(elsewhere, monkeypatch, tmp_path):
-    import jax
-
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The address of a copy of the repository: what is committed or edited, without what this machine built in it."""
     if not (ROOT / ".git").exists():
         pytest.skip("serves the course from its git history")
-    # What is committed or edited here, without what this machine built in it.
-    copy = tmp_path / "served"
+    copy = tmp_path_factory.mktemp("served")
     names = subprocess.run(
         ["git", "ls-files", "-z", "--", "gan_lib", "data", "pyproject.toml", "README.md"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -82,19 +85,39 @@ def test_a_notebook_alone_runs_to_its_end_with_the_data_and_the_jax_that_is_ther
     for name in filter(None, names):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((ROOT / name).read_bytes())
-    monkeypatch.setenv("COURSE_STRICT", "1")
-    try:
-        notebook = elsewhere(monkeypatch, None, copy.as_uri())
-    except CellExecutionError as error:
-        if "requirement setuptools" in str(error):
-            pytest.skip("pip cannot fetch setuptools, with which it builds gan_lib: no network")
-        raise
-    assert f"jax {jax.__version__}" in printed(notebook.cells[0])
-    check = 'from gan_lib import data; print(data.__file__, data.mnist("test")[0].shape)'
-    done = subprocess.run(
-        [str(Path(os.environ["JUPYTER_PATH"]).parent / "venv" / "bin" / "python"), "-c", check],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert "(10000, 28, 28, 1)" in done.stdout, done.stderr
-    assert str(Path(os.environ["JUPYTER_PATH"]).parent) in done.stdout
-    assert sys.prefix not in done.stdout
+    return copy.as_uri()
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def printed(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def test_without_an_address_one_line_says_what_to_do(elsewhere):
+    with pytest.raises(
+        CellExecutionError, match=r"GAN_COURSE_REPO: is not set\. Run make lab, or see Colab in README\.md"
+    ):
+        elsewhere(code_cells(NOTEBOOKS[0])[:1])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_alone_has_what_it_needs(elsewhere, served, path):
+    cells = code_cells(path)
+    files = re.findall(r"data\.(?:mnist|weights)\(.*?\)", "\n".join(cell.source for cell in cells))
+    if path not in WHOLE:
+        cells = cells[:2]  # set-up and imports
+    # Which gan_lib this was, and everything the notebook loads, from the wheel.
+    where = nbformat.v4.new_code_cell("import gan_lib.data as data, gan_lib\nprint(gan_lib.__file__)")
+    loads = [nbformat.v4.new_code_cell(f"print(type({call}).__name__)") for call in files]
+    start = time.perf_counter()
+    notebook = elsewhere([*cells, where, *loads], served)
+    receipt = printed(notebook.cells[0])
+    print(f"{path.stem} alone, {time.perf_counter() - start:.0f} s: {receipt.strip().splitlines()[-1]}")
+    assert f"jax {jax.__version__}" in receipt
+    found = printed(notebook.cells[len(cells)])
+    assert "elsewhere" in found
+    assert sys.prefix not in found
+    assert all(printed(cell).strip() for cell in notebook.cells[len(cells) + 1 :])

@@ -108,6 +108,7 @@ def test_jax_arrays_and_other_floats(digits, seen):
 # The distance
 
 
+@pytest.mark.slow
 def test_the_reference_is_the_training_set():
     sample = data.mnist("train")[0]
     stored = features._load("digit")[1]
@@ -270,6 +271,7 @@ def test_damaged_weights(elsewhere, content):
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_stores_a_classifier(elsewhere, digits, monkeypatch, capsys):
     """Shortened: 2,000 images, four passes."""
     few, rest = (tuple(x[part] for x in digits) for part in (slice(5000, 7000), slice(7000, 9000)))
@@ -292,6 +294,7 @@ def test_the_command_trains_and_stores_a_classifier(elsewhere, digits, monkeypat
     assert frechet_distance(features._load("digit")[1], seen.features) < 1e-4
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_and_the_seed_counts(digits):
     images, labels = digits[0][:256], digits[1][:256]
     first, again, other = (features.train(images, labels, seed=seed, epochs=2) for seed in (0, 0, 1))

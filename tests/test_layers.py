@@ -34,8 +34,8 @@ def normal(*shape, seed=0):
 
 
 @pytest.mark.parametrize("large", [0, 10**9], ids=["fourier", "plain"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("k", [4, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2, 3, 5))])
 @pytest.mark.parametrize("function", list(REFERENCE), ids=["conv", "conv_transpose"])
 def test_equal_to_lax_forwards_and_backwards(function, k, stride, large, monkeypatch):
     monkeypatch.setattr(layers, "LARGE", large)
@@ -63,6 +63,7 @@ def test_it_takes_121_multiplications_for_a_pair_of_channels():
     assert (of_x.shape, of_kernel.shape, back.shape) == ((121, 49), (121, 25), (49, 121))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("large", [0, 10**9], ids=["fourier", "plain"])
 def test_second_derivatives_and_batches_of_kernels(large, monkeypatch):
     monkeypatch.setattr(layers, "LARGE", large)
@@ -129,6 +130,7 @@ def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation():
         layers.Dropout(1, rngs=nnx.Rngs(0))
 
 
+@pytest.mark.slow
 def test_the_spread_of_a_batch_stands_beside_each_samples_features():
     x = normal(6, 5)
     y = layers.BatchSpread()(x)
@@ -141,6 +143,7 @@ def test_the_spread_of_a_batch_stands_beside_each_samples_features():
     assert discriminator(one)[0] != discriminator(varied.at[0].set(one[0]))[0]  # sees what stands beside it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("generator", "discriminator", "latent_dim"),
     [
@@ -254,6 +257,7 @@ def spectral_critic(rngs):
     return nnx.Sequential(dense[0], relu, dense[1], relu, dense[2], nets.reshape())
 
 
+@pytest.mark.slow
 def test_a_spectral_critic_trains_and_keeps_its_slope_below_1():
     """In `fit`, that is in jit and scan: u is carried, σ follows the weights, the critic tells real from fake."""
     generator = partial(nets.MLP, (2, 16, 2))
@@ -274,6 +278,7 @@ def test_a_spectral_critic_trains_and_keeps_its_slope_below_1():
     assert 0.8 * distance < -history["d_loss"][-50:].mean() < 1.1 * distance + 0.3
 
 
+@pytest.mark.slow
 def test_second_derivatives_through_spectral_norm_are_finite():
     gan = GAN(partial(nets.MLP, (2, 8, 2)), spectral_critic, latent_dim=2, penalty=ZeroCentred(1.0, 1.0))
     state = gan.init(jax.random.key(0))

@@ -13,6 +13,8 @@ from gan_lib.metrics import mode_coverage
 
 ROOT = Path(__file__).resolve().parent.parent
 
+pytestmark = pytest.mark.slow
+
 
 def run(*args):
     command = [sys.executable, "benchmarks/modes.py", *map(str, args)]

@@ -87,6 +87,7 @@ def test_a_flat_critic_costs_1_and_has_finite_slopes():
     np.testing.assert_allclose(tiny, np.full(3, -2 / 3**0.5), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [nnx.relu, nnx.leaky_relu, jnp.tanh, nnx.silu])
 def test_slopes_of_a_network_agree_with_one_sample_at_a_time_and_differences(activation):
     build = partial(MLP, (3, 16, 16, 1), shape=(), activation=activation)
@@ -179,6 +180,7 @@ def test_weights_as_gan_takes_them():
     assert scheduled(0.4) == pytest.approx(0.2 * (values[0] + values[1]), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [OneCentred(10.0), ZeroCentred(r1=0.5, r2=0.5)], ids=str)
 def test_a_penalised_gan_trains_in_one_compiled_program(penalty):
     loss = wasserstein if isinstance(penalty, OneCentred) else relativistic
@@ -191,6 +193,7 @@ def test_a_penalised_gan_trains_in_one_compiled_program(penalty):
     assert np.isfinite(history["d_loss"]).all()
 
 
+@pytest.mark.slow
 def test_strong_penalties_hold_the_slope_where_they_say():
     """WGAN-GP: near 1 on real, fake and between. R1: near 0 at the data."""
     data = 3 + normal(512, 2)

@@ -80,7 +80,9 @@ def arrays(module):
 # --- the step -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "name", [n if n == "non_saturating" else pytest.param(n, marks=pytest.mark.slow) for n in LOSSES]
+)
 def test_step_equals_the_algorithm_written_plainly(name):
     """Two separate updates with nnx modules, the generator run twice: D first, then G against the new D, same latents."""
     gan = make_gan(loss=LOSSES[name], discriminator=Critic, optimizer=optax.sgd(0.1), averaging=0.0)
@@ -132,6 +134,7 @@ def test_step_is_pure_and_its_key_decides():
     assert not same(one.params, other.params)
 
 
+@pytest.mark.slow
 def test_dropout_masks_are_never_drawn_twice():
     """The key's counter in the state moves on by every pass: two for D's update, two for G's."""
     gan = make_gan(discriminator=Critic)
@@ -143,6 +146,7 @@ def test_dropout_masks_are_never_drawn_twice():
         assert count(state) == passes
 
 
+@pytest.mark.slow
 def test_the_penalty_is_added_to_the_discriminators_loss_only():
     penalty = lambda critic, real, fake, *, key: 10 * (critic(real) ** 2).mean() + 7.0
     gan, state = make_gan(penalty=penalty, optimizer=optax.sgd(0.1)), PLAIN.init(KEY)
@@ -224,6 +228,7 @@ def test_one_seed_gives_bitwise_the_same_run_twice():
     assert not same(one, train(gan, key=jax.random.key(9))[0])
 
 
+@pytest.mark.slow
 def test_chunks_steps_and_resumed_runs_agree():
     whole, history = train(steps=20, chunk=20)
     stepwise, _ = train(steps=20, chunk=1)
@@ -236,6 +241,7 @@ def test_chunks_steps_and_resumed_runs_agree():
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_by_itself_agrees_with_one_in_a_chunk_where_layers_are_wide():
     wide = make_gan(
         generator=lambda rngs: MLP((100, 256, 784), rngs=rngs),
@@ -339,7 +345,7 @@ def broken_after(step, player):
 
 
 @pytest.mark.parametrize("player", Pair._fields)
-@pytest.mark.parametrize("chunk", [1, 5])
+@pytest.mark.parametrize("chunk", [5, pytest.param(1, marks=pytest.mark.slow)])
 def test_it_stops_at_the_first_overflow_with_the_last_finite_state(player, chunk, capsys):
     gan = make_gan(optimizer=broken_after(7, player))
     state, history = train(gan, chunk=chunk)
@@ -351,6 +357,7 @@ def test_it_stops_at_the_first_overflow_with_the_last_finite_state(player, chunk
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite():
     def moody(critic, real, fake, *, key):
         return jnp.where(jax.random.uniform(key) < 0.05, jnp.nan, 0.0)
@@ -359,6 +366,7 @@ def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite()
     assert 0 < int(state.step) == len(history["step"]) < 200
 
 
+@pytest.mark.slow
 def test_it_names_the_player_whose_loss_is_not_finite(capsys):
     naive = Loss(non_saturating.discriminator, lambda real, fake: -jnp.log(jax.nn.sigmoid(fake - 200)).mean())
     state, history = train(make_gan(loss=naive))
@@ -507,6 +515,7 @@ def test_a_full_disk_during_training_loses_nothing(tmp_path, monkeypatch, capsys
     assert "No space left" in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_kill_9_while_writing_leaves_the_earlier_checkpoint_whole(tmp_path):
     path, rng, part = tmp_path / "run.safetensors", np.random.default_rng(0), tmp_path / "run.safetensors.part"
