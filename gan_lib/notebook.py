@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 import time
+import warnings
 from statistics import median
 
 import flax
@@ -14,11 +16,17 @@ from gan_lib import plots
 from gan_lib.data import cache_folder
 
 # (jax, flax) on which every test of the course passes: the oldest supported pair, and those of constraints.txt.
-TESTED = {("0.7.2", "0.11.2"), ("0.10.2", "0.12.8"), ("0.12.0.1", "0.12.12")}
+OLDEST = ("0.7.2", "0.11.2")
+TESTED = {OLDEST, ("0.10.2", "0.12.8"), ("0.12.0.1", "0.12.12")}
 
 
 def receipt() -> None:
-    """Print what runs here, and whether it was tested; switch on the compilation cache and the course's plot style."""
+    """Print what runs here, and whether it was tested; switch on the compilation cache and the course's plot style.
+
+    With COURSE_STRICT=1, as in the tests, a warning that gan_lib or a cell causes is an error from here on.
+    """
+    if os.environ.get("COURSE_STRICT") == "1":
+        warnings.filterwarnings("error", module=r"(gan_lib|__main__)\b")
     enable_compilation_cache()
     plots.style()
     device = jax.devices()[0]
@@ -26,12 +34,21 @@ def receipt() -> None:
         f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else f"{jax.device_count()} × {device.device_kind}"
     )
     versions = f"jax {jax.__version__}, flax {flax.__version__}, Python {platform.python_version()}"
-    verdict = (
-        "tested"
-        if (jax.__version__, flax.__version__) in TESTED
-        else "not tested together: small differences are possible"
-    )
+    verdict = _verdict(jax.__version__, flax.__version__)
     print(f"gan_lib {gan_lib.__version__} on {where} · {versions} ({verdict})")
+
+
+def _verdict(*pair):
+    """What the tests say of a pair of versions, (jax, flax)."""
+    if pair in TESTED:
+        return "tested"
+    if any(_numbers(version) < _numbers(oldest) for version, oldest in zip(pair, OLDEST, strict=True)):
+        return "too old: the course needs jax {} and flax {} or newer, so expect errors".format(*OLDEST)
+    return "not tested together: small differences are possible"
+
+
+def _numbers(version):
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def enable_compilation_cache() -> None:

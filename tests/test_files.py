@@ -1,6 +1,15 @@
 """What the course's programs and notebooks never do: run what a file says, install, or open the machine to others."""
 
+import json
+import os
 import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import jupytext
@@ -64,7 +73,40 @@ def test_model_evaluation_mode_is_no_evaluation_of_text():
     assert complaints("module.eval()\nnnx.eval_shape(build)\nnp.load(path, allow_pickle=False)") == []
 
 
-def test_jupyterlab_starts_with_its_token_for_this_machine_alone():
-    started = [line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyterlab" in line]
-    assert started
-    assert not re.search(r"--ip|token|password|allow.root|allow_origin", "".join(started))
+@pytest.mark.slow
+def test_jupyterlab_starts_with_its_token_for_this_machine_alone(tmp_path):
+    pytest.importorskip("jupyterlab")
+    recipe = re.search(
+        r"^lab:.*\n\t@cd notebooks && (.*jupyterlab.*) \$\(ARGS\)", (ROOT / "Makefile").read_text(), re.M
+    )
+    command = shlex.split(recipe[1].replace("../$(RUN)", shlex.quote(sys.executable)))
+    command += [
+        "--no-browser",
+        "--ServerApp.port=0",
+        *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+    ]
+    places = {f"JUPYTER_{what}_DIR": str(tmp_path / what) for what in ("CONFIG", "DATA", "RUNTIME")}
+    server = subprocess.Popen(command, cwd=ROOT / "notebooks", env=os.environ | places, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 60
+        while not (found := [p for p in tmp_path.glob("RUNTIME/jpserver-*.json") if p.stat().st_size]):
+            assert server.poll() is None, "JupyterLab has ended"
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        running = json.loads(found[0].read_text())
+        assert running["hostname"] == "localhost"
+        assert len(running["token"]) >= 40
+        contents = f"{running['url']}api/contents"
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(contents)
+        with urllib.request.urlopen(f"{contents}?token={running['token']}") as page:
+            assert "00_start_here.ipynb" in {entry["name"] for entry in json.load(page)["content"]}
+        elsewhere = [
+            a[4][0] for a in socket.getaddrinfo(socket.gethostname(), None) if not a[4][0].startswith(("127.", "::1"))
+        ]
+        for address in elsewhere:  # what another machine would knock at
+            with pytest.raises(OSError):
+                socket.create_connection((address, running["port"]), timeout=2)
+    finally:
+        server.terminate()
+        server.wait(30)

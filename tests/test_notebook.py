@@ -1,7 +1,11 @@
 """What notebooks need: checks that can fail, honest timing, a receipt."""
 
+import os
 import re
+import subprocess
+import sys
 import time
+import warnings
 from pathlib import Path
 
 import jax
@@ -77,6 +81,41 @@ def test_receipt_says_whether_the_versions_were_tested(capsys, monkeypatch):
     monkeypatch.setattr(notebook, "TESTED", set())
     receipt()
     assert "not tested" in capsys.readouterr().out
+    monkeypatch.setattr(notebook, "OLDEST", ("0.7.2", "99.1"))
+    receipt()
+    assert "too old: the course needs jax 0.7.2 and flax 99.1 or newer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("jax", "flax", "verdict"),
+    [
+        ("0.7.2", "0.11.2", "tested"),
+        ("0.12.0.1", "0.12.12", "tested"),
+        ("0.7.2", "0.12.12", "not tested"),
+        ("0.10.0", "0.12.0", "not tested"),  # 10 is more than 7
+        ("1.0.0", "0.13.0rc1", "not tested"),
+        ("0.7.1", "0.11.2", "too old"),
+        ("0.10.2", "0.10.7", "too old"),
+    ],
+)
+def test_versions_have_one_of_three_verdicts(jax, flax, verdict):
+    assert notebook._verdict(jax, flax).startswith(verdict)
+
+
+@pytest.mark.parametrize(("strict", "module", "stops"), [("1", "__main__", 1), ("1", "numpy", 0), ("", "__main__", 0)])
+def test_a_warning_from_the_courses_code_is_an_error_where_it_is_tested(strict, module, stops):
+    code = f"import warnings\nfrom gan_lib import notebook\nnotebook.receipt()\n__name__ = {module!r}\n"
+    code += 'warnings.warn("old name", DeprecationWarning)'
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"COURSE_STRICT": strict}, cwd=Path(__file__).parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert ("gan_lib" in done.stdout, done.returncode) == (True, stops), done.stderr
+
+
+def test_a_warning_is_an_error_in_these_tests():
+    with pytest.raises(DeprecationWarning):
+        warnings.warn("old name", DeprecationWarning, stacklevel=1)
 
 
 def test_tested_versions_are_those_the_project_installs():
