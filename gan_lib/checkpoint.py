@@ -1,5 +1,6 @@
 """Files of arrays: written whole or not at all, read without running anything in them (safetensors, no pickle)."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def save(
             with open(part, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                _sync(file)
             os.replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -47,6 +48,15 @@ def save(
             f"{path} could not be written ({error.strerror}); an earlier file of that name is intact. Choose a folder "
             f"that exists and is yours, with {len(data) / 1e6:.1f} MB free",
         ) from error
+
+
+def _sync(file):
+    """Wait until the file is on the disk; some mounted folders, such as a drive in the cloud, cannot tell."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
 
 
 def header(path: str | os.PathLike) -> dict[str, str]:

@@ -104,6 +104,11 @@ MUTANTS = [
         f"{LEARNS} 'failed_save or full_disk'",
     ),
     Mutant(
+        "checkpoint: a mounted folder that cannot sync will do",
+        CHECKPOINT, "if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):", "if True:",
+        f"{LEARNS} cannot_sync",
+    ),
+    Mutant(
         "checkpoint: no half file is left",
         CHECKPOINT, "part.unlink(missing_ok=True)", "pass",
         f"{LEARNS} failed_save",

@@ -68,7 +68,10 @@ NONSENSE = {
         r"shape \(3, 1, 7\)|Return (two|keys)",
     ),
     "wrong type": ('return "abc"', r"\('abc'\)|Return (two|keys)|You return σ alone"),
-    "infinite": ("return infinite(NAME)(**locals())", "not finite|is inf|is a number, expected|(holds|are) float|Return keys"),
+    "infinite": (
+        "return infinite(NAME)(**locals())",
+        "not finite|is inf|is a number, expected|(holds|are) float|Return keys",
+    ),
     "half typed": ("rate = 1", "returns nothing"),
     "endless": ("while True: pass", r"Stopped after 0\.5 s: does a loop never end\?\n  line \d+:  while True: pass"),
 }

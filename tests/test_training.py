@@ -1,5 +1,6 @@
 """The step against an independent one, the loop's promises, and checkpoints."""
 
+import errno
 import inspect
 import multiprocessing
 import os
@@ -554,6 +555,16 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
         save(path, PLAIN.init(jax.random.key(1)))
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_sync_takes_checkpoints_too(tmp_path, monkeypatch):
+    def cannot(_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", cannot)
+    path = tmp_path / "run.safetensors"
+    state, _ = train(steps=20, every=10, checkpoint=path)
+    assert same(restore(path, state), state)
 
 
 def test_a_checkpoint_that_does_not_fit_is_explained(tmp_path):
