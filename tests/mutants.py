@@ -96,7 +96,7 @@ MUTANTS = [
     Mutant(
         "checkpoint: written beside the old one, then renamed (full disk)",
         CHECKPOINT, 'part = path.with_name(path.name + ".part")', "part = path",
-        f"{LEARNS} failed_save",
+        f"{LEARNS} 'failed_save or halfway'",
     ),
     Mutant(
         "checkpoint: on the disk before it is renamed",
@@ -111,7 +111,7 @@ MUTANTS = [
     Mutant(
         "checkpoint: no half file is left",
         CHECKPOINT, "part.unlink(missing_ok=True)", "pass",
-        f"{LEARNS} failed_save",
+        f"{LEARNS} 'failed_save or halfway'",
     ),
     Mutant(
         "checkpoint: says which file, why, and what to do",

@@ -557,6 +557,22 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_disk_that_is_full_halfway_leaves_the_old_file(tmp_path):
+    """The system itself refuses to write on, as it does on a full disk."""
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    path, limits = tmp_path / "gan.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    save(path, PLAIN.init(KEY))
+    old = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"gan\.safetensors could not be written \(File too large\); an earlier file"):
+            save(path, PLAIN.init(jax.random.key(1)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_that_cannot_sync_takes_checkpoints_too(tmp_path, monkeypatch):
     def cannot(_):
         raise OSError(errno.EINVAL, "Invalid argument")
