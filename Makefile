@@ -26,7 +26,10 @@ lab: setup ## open JupyterLab at the first notebook
 test: lint ## check everything: style, library, exercises, notebooks (about ten minutes)
 	@$(RUN) $(PYTEST) $(ARGS)
 
-test-fast: lint ## what breaks most often, in two minutes on two cores: no notebook runs, no long training
+# Small programs take longer to compile than to run.
+test-fast: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_parallel_codegen_split_count=1
+test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
 	@$(RUN) -m pytest -q -n 2 -m "not slow" tests $(ARGS)
 
 run: setup ## execute all notebooks, in order, into build/, with a table of times

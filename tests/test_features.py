@@ -120,6 +120,7 @@ def stored_features(images):
     return digit_features(images).features.astype(float)
 
 
+@pytest.mark.slow
 def test_distance_and_floor(digits, seen):
     unseen = digit_distance(digits[0])
     assert unseen == (pytest.approx(unseen.floor), 10_000, unseen.floor, "digit")
@@ -142,6 +143,7 @@ def test_distance_and_floor(digits, seen):
     assert whole == (pytest.approx(again.value), 500, again.floor, "digit")
 
 
+@pytest.mark.slow
 def test_the_distance_sees_what_is_wrong(digits):
     """In multiples of the floor; each is at least half of what was measured when the weights were made."""
     images, labels = digits

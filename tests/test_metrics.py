@@ -319,6 +319,7 @@ def test_types_in_and_out(metric):
         assert metric(kind(a), kind(b)) == pytest.approx(value, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_memory_stays_small():
     """The whole matrix of distances would take 288 MB."""
     a, b = RNG.normal(size=(2, 6000, 8))

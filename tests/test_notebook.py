@@ -102,6 +102,7 @@ def test_versions_have_one_of_three_verdicts(jax, flax, verdict):
     assert notebook._verdict(jax, flax).startswith(verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strict", "module", "stops"), [("1", "__main__", 1), ("1", "numpy", 0), ("", "__main__", 0)])
 def test_a_warning_from_the_courses_code_is_an_error_where_it_is_tested(strict, module, stops):
     code = f"import warnings\nfrom gan_lib import notebook\nnotebook.receipt()\n__name__ = {module!r}\n"
