@@ -8,6 +8,7 @@ while nothing is taken away. Exits with 1 if one went unnoticed.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,14 +29,14 @@ class Mutant(NamedTuple):
 
 
 TRAINING, CHECKPOINT, EXERCISES = "gan_lib/training.py", "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
-LEARNS = "tests/test_training.py -k"
+IN_TRAINING = "tests/test_training.py -k"
 
 MUTANTS = [
     # Training that can be stopped.
     Mutant(
         "interrupt: an update is not cut in half",
         TRAINING, "if self.raising:", "if True:",
-        f"{LEARNS} 'interrupt or stopped'",
+        f"{IN_TRAINING} 'interrupt or stopped'",
     ),
     Mutant(
         "interrupt: a real kernel keeps what it reached",
@@ -45,135 +46,135 @@ MUTANTS = [
     Mutant(
         "interrupt: a callback is cut short",
         TRAINING, "if self.raising:", "if False:",
-        f"{LEARNS} interrupt_during_the_callback",
+        f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
         "interrupt: fit stops",
         TRAINING, "if interrupt.noted:", "if False:",
-        f"{LEARNS} interrupt_during_the_callback",
+        f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
         "interrupt: Ctrl-C is the reader's again afterwards",
         TRAINING, "signal.signal(signal.SIGINT, self.previous)", "pass",
-        f"{LEARNS} an_interrupt_keeps",
+        f"{IN_TRAINING} an_interrupt_keeps",
     ),
     Mutant(
         "interrupt: the state given is spared",
         TRAINING, "jax.jit(_advance,", "jax.jit(_advance, donate_argnames='state',",
-        f"{LEARNS} spared",
+        f"{IN_TRAINING} spared",
     ),
     Mutant(
         "interrupt: a history of no steps has all its names",
         TRAINING, "self.parts = [nothing, *", "self.parts = [*",
-        f"{LEARNS} before_its_first_step",
+        f"{IN_TRAINING} before_its_first_step",
     ),
     Mutant(
         "failure: not finite is noticed",
         TRAINING, "if finite.generator and finite.discriminator:", "if True:",
-        f"{LEARNS} 'overflow or finite'",
+        f"{IN_TRAINING} 'overflow or finite'",
     ),
     Mutant(
         "failure: the last finite state is returned",
         TRAINING, "return state, {name: v[:0]", "return new, {name: v[:0]",
-        f"{LEARNS} 'overflow or finite'",
+        f"{IN_TRAINING} 'overflow or finite'",
     ),
     Mutant(
         "failure: data with NaN is refused",
         TRAINING, "if not _all_finite(images):", "if False:",
-        f"{LEARNS} bad_input",
+        f"{IN_TRAINING} bad_input",
     ),
     Mutant(
         "speed: convolutions are not put into a loop",
         TRAINING, "return any(p.ndim > 2 for p in jax.tree.leaves(state.params))", "return False",
-        f"{LEARNS} picks_its_loop",
+        f"{IN_TRAINING} picks_its_loop",
     ),
     # Sessions that can be lost.
     Mutant(
         "checkpoint: written beside the old one, then renamed (kill -9)",
         CHECKPOINT, 'part = path.with_name(path.name + ".part")', "part = path",
-        f"{LEARNS} kill_9",
+        f"{IN_TRAINING} kill_9",
     ),
     Mutant(
         "checkpoint: written beside the old one, then renamed (full disk)",
         CHECKPOINT, 'part = path.with_name(path.name + ".part")', "part = path",
-        f"{LEARNS} 'failed_save or halfway'",
+        f"{IN_TRAINING} 'failed_save or halfway'",
     ),
     Mutant(
         "checkpoint: on the disk before it is renamed",
         CHECKPOINT, "os.fsync(file.fileno())", "pass",
-        f"{LEARNS} 'failed_save or full_disk'",
+        f"{IN_TRAINING} 'failed_save or full_disk'",
     ),
     Mutant(
         "checkpoint: a mounted folder that cannot sync will do",
         CHECKPOINT, "if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):", "if True:",
-        f"{LEARNS} cannot_sync",
+        f"{IN_TRAINING} cannot_sync",
     ),
     Mutant(
         "checkpoint: no half file is left",
         CHECKPOINT, "part.unlink(missing_ok=True)", "pass",
-        f"{LEARNS} 'failed_save or halfway'",
+        f"{IN_TRAINING} 'failed_save or halfway'",
     ),
     Mutant(
         "checkpoint: says which file, why, and what to do",
         CHECKPOINT, "except OSError as error:", "except ZeroDivisionError as error:",
-        f"{LEARNS} cannot_be_written",
+        f"{IN_TRAINING} cannot_be_written",
     ),
     Mutant(
         "checkpoint: another network's is refused",
         CHECKPOINT, "if kind != found:", "if False:",
-        f"{LEARNS} does_not_fit",
+        f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(
         "checkpoint: another format's is refused",
         CHECKPOINT, "if found != FORMAT:", "if False:",
-        f"{LEARNS} does_not_fit",
+        f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(
         "checkpoint: one cut short is explained",
         CHECKPOINT, "except safetensors.SafetensorError as error:", "except ZeroDivisionError as error:",
-        f"{LEARNS} does_not_fit",
+        f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(
         "checkpoint: tried before the first step",
         TRAINING, "save(path, state)  # finds out", "pass  # finds out",
-        f"{LEARNS} known_at_the_start",
+        f"{IN_TRAINING} known_at_the_start",
     ),
     Mutant(
         "checkpoint: a full disk in mid-training loses nothing",
         TRAINING, "        return error.strerror", "        raise",
-        f"{LEARNS} full_disk",
+        f"{IN_TRAINING} full_disk",
     ),
     Mutant(
         "resume: optimisers go on",
         TRAINING, "return kept, _Log(restore", "return kept._replace(opt=state.opt), _Log(restore",
-        f"{LEARNS} bitwise_the_uninterrupted",
+        f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
         "resume: the average goes on",
         TRAINING, "return kept, _Log(restore", "return kept._replace(average=state.average), _Log(restore",
-        f"{LEARNS} bitwise_the_uninterrupted",
+        f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
         "resume: the history goes on",
         TRAINING, "return kept, _Log(restore_history(path))", "return kept, _Log()",
-        f"{LEARNS} bitwise_the_uninterrupted",
+        f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
         "resume: random numbers depend on the step alone",
         TRAINING,
         "jax.random.fold_in(key, state.step)",
         "jax.random.fold_in(key, jnp.ravel(jax.tree.leaves(state.params)[0])[0].view(jnp.int32) % 2 + state.step % 8)",
-        f"{LEARNS} 'resumed or random_samples'",
+        f"{IN_TRAINING} 'resumed or random_samples'",
     ),
     Mutant(
         "resume: the lengths of programs are those of one go",
         TRAINING, "if end > done:", "if end > 0:",
-        f"{LEARNS} 'resumed or longer_run'",
+        f"{IN_TRAINING} 'resumed or longer_run'",
     ),
     Mutant(
         "resume: a state further on than the file is refused",
         TRAINING, "if kept.step < state.step:", "if False:",
-        f"{LEARNS} longer_run",
+        f"{IN_TRAINING} longer_run",
     ),
     # Version drift.
     Mutant(
@@ -319,10 +320,10 @@ def copy(target):
 
 def outcome(folder, tests):
     """(how many tests fail, how many pass, what pytest prints), in this folder, with the gan_lib that lies there."""
-    command = f"'{sys.executable}' -m pytest -q -p no:cacheprovider --tb=short {tests}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *shlex.split(tests)]
     try:
         done = subprocess.run(
-            command, shell=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
+            command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
             capture_output=True, text=True, timeout=TIMEOUT,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
