@@ -15,8 +15,8 @@ import gan_lib
 from gan_lib import plots
 from gan_lib.data import cache_folder
 
-# (jax, flax) on which every test of the course passes: the oldest supported pair, and those of constraints.txt.
-OLDEST = ("0.7.2", "0.11.2")
+OLDEST = ("0.7.2", "0.11.2")  # the first (jax, flax) that the course supports
+# The pairs on which every test passes: the oldest, and those of constraints.txt.
 TESTED = {OLDEST, ("0.10.2", "0.12.8"), ("0.12.0.1", "0.12.12")}
 
 
