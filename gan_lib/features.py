@@ -145,7 +145,7 @@ def _load(kind):
             f"{path} does not hold the classifier ({what}). In a git checkout restore it with `git checkout data`, or "
             f"train it: {cure}"
         ) from None
-    return params, reference
+    return jax.device_put(params), reference  # once: each call of _apply would copy them again, in the background
 
 
 def _nested(arrays):
