@@ -68,6 +68,9 @@ SHORTER = {
     "key: 0.0, steps=600": "key: 0.0, steps=60",
     "n, rng = 2000,": "n, rng = 500,",
     "x[::401]": "x[:5]",
+    "jax.random.split(key, 1000))[1]": "jax.random.split(key, 50))[1]",
+    "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
+    "range(0, 1700, 100)": "range(0, 1700, 800)",
     "jnp.asarray(data.mnist()[0])": "jnp.asarray(data.mnist()[0][:6000])",
 }
 
