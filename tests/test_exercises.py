@@ -1015,10 +1015,19 @@ def test_at_least_four_wrong_answers(name):
     assert len(ANSWERS.get(name, [])) >= 4
 
 
+COMPILED_LONG = {name: [pytest.mark.slow] for name in ("02.step", "04.generator")}
+
+
 @pytest.mark.parametrize(
     ("name", "fn", "fragment"),
     [
-        pytest.param(name, fn, fragment, id=f"{name}-{i}-{getattr(fn, '__name__', type(fn).__name__)}")
+        pytest.param(
+            name,
+            fn,
+            fragment,
+            id=f"{name}-{i}-{getattr(fn, '__name__', type(fn).__name__)}",
+            marks=COMPILED_LONG.get(name, []),
+        )
         for name, found in ANSWERS.items()
         for i, (fn, fragment) in enumerate(found)
     ],
