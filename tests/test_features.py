@@ -210,6 +210,10 @@ def test_bad_n(n):
         digit_distance(NOISE, n=n)
 
 
+def test_weights_are_copied_to_the_device_once():
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(features._load("digit")[0]))
+
+
 @pytest.fixture
 def elsewhere(monkeypatch, tmp_path):
     """No weights anywhere, as in an installation without the repository; gives the folder of GAN_COURSE_DATA."""
