@@ -2,7 +2,6 @@
 
 import os
 import signal
-from contextlib import contextmanager
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
 
@@ -34,18 +33,22 @@ class ThisPython(KernelManager):
     kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
 
 
-@contextmanager
-def real_kernel(folder):
-    """(manager, client) of a kernel that works in the folder, with a reader's environment, until the block ends."""
-    manager = ThisPython()
-    # One thread for NumPy's products: two that wait for each other on a busy machine take many times as long.
-    environment = {name: value for name, value in os.environ.items() if name != "COURSE_STRICT"}
-    manager.start_kernel(cwd=str(folder), env=environment | {"OPENBLAS_NUM_THREADS": "1"})
-    client = manager.client()
-    client.start_channels()
-    try:
+@pytest.fixture
+def kernel():
+    """kernel(folder) -> (manager, client) of a real kernel that works in the folder. It ends with the test."""
+    started = []
+
+    def start(folder):
+        manager = ThisPython()
+        # One thread for NumPy's products: two that wait for each other on a busy machine take many times as long.
+        manager.start_kernel(cwd=str(folder), env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+        client = manager.client()
+        started.append((manager, client))
+        client.start_channels()
         client.wait_for_ready(timeout=60)
-        yield manager, client
-    finally:
+        return manager, client
+
+    yield start
+    for manager, client in started:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import real_kernel
 
 from gan_lib import exercises
 
@@ -93,11 +92,13 @@ NONSENSE = {
 Ran = namedtuple("Ran", "text error seconds asked")
 
 
-def runner(manager, client):
+@pytest.fixture
+def run(kernel):
     """run(code, ask={name: expression}, press=False) -> Ran: what the cell printed, its error or None, …
 
     press: press the stop button a moment after training has begun.
     """
+    manager, client = kernel(NOTEBOOKS)
 
     def execute(code, ask=(), press=False):
         printed = []
@@ -144,21 +145,7 @@ def listing():
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
-def test_a_careless_reader_reaches_the_end(name):
-    with real_kernel(NOTEBOOKS) as kernel:
-        problems = problems_of(name, runner(*kernel))
-    assert not problems, f"{name}\n" + "\n".join(problems)
-
-
-def test_what_is_made_shorter_is_there():
-    code = "\n".join(
-        cell.source for path in NOTEBOOKS.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells
-    )
-    assert [long for long in SHORTER if long not in code] == []
-
-
-def problems_of(name, run):
-    """What goes wrong in a notebook, one line each."""
+def test_a_careless_reader_reaches_the_end(name, run):
     source, before, problems, took = cells(name), listing(), [], {}
 
     def check(number, how, ran, fine=None):
@@ -180,7 +167,7 @@ def problems_of(name, run):
             check(number, "an open stub stands for the reference", ran, f"○ {found[1]}" in ran.text)
 
     quick = [number for number in source if number > 1 and took[number] < 2]
-    for number in random.Random(name).sample(quick, min(12, len(quick))):  # in any order, all names are there
+    for number in random.Random(name).sample(quick, 12):  # in any order, all names are there
         check(number, "out of order", run(source[number]))
 
     if trains:
@@ -192,8 +179,15 @@ def problems_of(name, run):
             if number > trains:  # on with what training reached
                 check(number, f"after an interrupt in [{trains}]", run(code))
 
-    new = sorted(str(path) for path in listing() - before)
-    return problems + [f"new files: {new}"] * bool(new)
+    assert not problems, f"{name}\n" + "\n".join(problems)
+    assert listing() == before
+
+
+def test_what_is_made_shorter_is_there():
+    code = "\n".join(
+        cell.source for path in NOTEBOOKS.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells
+    )
+    assert [long for long in SHORTER if long not in code] == []
 
 
 def nonsense(run, stub, name):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import real_kernel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,25 +40,25 @@ print(int(state.step), end="")
 
 
 @pytest.fixture
-def run():
+def run(kernel):
     """run(code, moments=()) -> (what the cell printed, the name of its error or None)."""
-    with real_kernel(ROOT) as (manager, client):
+    manager, client = kernel(ROOT)
 
-        def execute(code, moments=()):
-            printed = []
+    def execute(code, moments=()):
+        printed = []
 
-            def note(message):
-                if message["msg_type"] == "stream":
-                    printed.append(message["content"]["text"])
-                    if printed[-1].startswith("go"):  # now the cell runs; before, the kernel ignores the button
-                        for seconds in moments:
-                            time.sleep(seconds)
-                            manager.interrupt_kernel()
+        def note(message):
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+                if printed[-1].startswith("go"):  # now the cell runs; before, the kernel ignores the button
+                    for seconds in moments:
+                        time.sleep(seconds)
+                        manager.interrupt_kernel()
 
-            reply = client.execute_interactive(code, output_hook=note, timeout=60)
-            return "".join(printed), reply["content"].get("ename")
+        reply = client.execute_interactive(code, output_hook=note, timeout=60)
+        return "".join(printed), reply["content"].get("ename")
 
-        yield execute
+    return execute
 
 
 def test_twenty_interrupts_leave_a_state_and_history_that_agree(run):
