@@ -4,7 +4,8 @@ PYTHON ?=
 ARGS =
 RUN = .venv/bin/python
 FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
-PYTEST = -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300
+PYTEST = -m pytest -n 2
+NOTEBOOKS = --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # Large memory pages on Linux: a DCGAN's step fills fresh memory, and saves a fifth of its time. Elsewhere without effect.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -24,13 +25,13 @@ lab: setup ## open JupyterLab at the first notebook
 	@cd notebooks && ../$(RUN) -m jupyterlab 00_start_here.ipynb $(ARGS)
 
 test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 35)
-	@$(RUN) $(PYTEST) $(ARGS)
+	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 # Small programs take longer to compile than to run.
 test-fast: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_parallel_codegen_split_count=1
 test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
-	@$(RUN) -m pytest -q -n 2 -m "not slow" tests $(ARGS)
+	@$(RUN) $(PYTEST) -q -m "not slow" tests $(ARGS)
 
 run: setup ## execute all notebooks, in order, into build/, with a table of times
 	@$(RUN) notebooks/source/build.py --run build $(ARGS)
@@ -58,7 +59,7 @@ test-floor: ## check library and notebooks with the oldest supported versions
 	@grep -vE '^(jax|jaxlib|flax|optax|numpy)==' constraints.txt >build/floor.txt
 	@printf '%s\n' $(FLOOR) >>build/floor.txt
 	@$(MAKE) --no-print-directory setup-floor
-	@.venv-floor/bin/python $(PYTEST) $(ARGS)
+	@.venv-floor/bin/python $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 constraints: setup ## write constraints.txt anew, with the newest versions that fit together
 	@$(RUN) .ci/constraints.py

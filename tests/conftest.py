@@ -5,21 +5,45 @@ import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
 
-import matplotlib
 import pytest
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
-from gan_lib.notebook import enable_compilation_cache
-
-enable_compilation_cache()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored
-matplotlib.use("agg")
 
 
 def pytest_configure():
     os.environ["COURSE_STRICT"] = "1"  # notebooks inherit it: an expectation that is not met fails its cell
+    keep_to_own_cores()
+
+    import matplotlib
+
+    from gan_lib.notebook import enable_compilation_cache
+
+    enable_compilation_cache()
+    matplotlib.use("agg")
+
+
+def keep_to_own_cores():
+    """Before NumPy starts threads: two programs with threads on all cores wait for each other most of the time."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # gw0, gw1, …, or nothing without pytest-xdist
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A worker gets a file at a time: a notebook's cells share a kernel, a file's tests what they compiled."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file.endswith("test_careless.py") else file  # there, a kernel a test
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
