@@ -24,7 +24,7 @@ help: ## list the commands
 lab: setup ## open JupyterLab at the first notebook
 	@cd notebooks && ../$(RUN) -m jupyterlab 00_start_here.ipynb $(ARGS)
 
-test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 35)
+test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 # Small programs take longer to compile than to run.

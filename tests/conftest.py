@@ -51,6 +51,16 @@ def as_for_a_reader(monkeypatch):
     monkeypatch.delenv("COURSE_STRICT")
 
 
+@pytest.fixture
+def compiled_quickly():
+    """For tests whose programs take longer to compile than to run."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 class ThisPython(KernelManager):
     """Starts the kernel with the Python that runs the tests, whatever kernels the machine has registered."""
 

@@ -86,12 +86,14 @@ def test_jupyterlab_starts_with_its_token_for_this_machine_alone(tmp_path):
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]
     places = {f"JUPYTER_{what}_DIR": str(tmp_path / what) for what in ("CONFIG", "DATA", "RUNTIME")}
-    server = subprocess.Popen(command, cwd=ROOT / "notebooks", env=os.environ | places, stderr=subprocess.DEVNULL)
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        server = subprocess.Popen(command, cwd=ROOT / "notebooks", env=os.environ | places, stderr=said)
     try:
         until = time.monotonic() + 60
         while not (found := [p for p in tmp_path.glob("RUNTIME/jpserver-*.json") if p.stat().st_size]):
-            assert server.poll() is None, "JupyterLab has ended"
-            assert time.monotonic() < until
+            assert server.poll() is None, f"JupyterLab has ended:\n{log.read_text()}"
+            assert time.monotonic() < until, log.read_text()
             time.sleep(0.1)
         running = json.loads(found[0].read_text())
         assert running["hostname"] == "localhost"

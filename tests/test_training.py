@@ -84,6 +84,7 @@ def arrays(module):
 @pytest.mark.parametrize(
     "name", [n if n == "non_saturating" else pytest.param(n, marks=pytest.mark.slow) for n in LOSSES]
 )
+@pytest.mark.usefixtures("compiled_quickly")
 def test_step_equals_the_algorithm_written_plainly(name):
     """Two separate updates with nnx modules, the generator run twice: D first, then G against the new D, same latents."""
     gan = make_gan(loss=LOSSES[name], discriminator=Critic, optimizer=optax.sgd(0.1), averaging=0.0)
@@ -136,6 +137,7 @@ def test_step_is_pure_and_its_key_decides():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_dropout_masks_are_never_drawn_twice():
     """The key's counter in the state moves on by every pass: two for D's update, two for G's."""
     gan = make_gan(discriminator=Critic)
@@ -353,6 +355,7 @@ def broken_after(step, player):
     [(5, "discriminator")]
     + [pytest.param(*p, marks=pytest.mark.slow) for p in [(5, "generator"), (1, "discriminator"), (1, "generator")]],
 )
+@pytest.mark.usefixtures("compiled_quickly")
 def test_it_stops_at_the_first_overflow_with_the_last_finite_state(chunk, player, capsys):
     gan = make_gan(optimizer=broken_after(7, player))
     state, history = train(gan, chunk=chunk)
@@ -365,6 +368,7 @@ def test_it_stops_at_the_first_overflow_with_the_last_finite_state(chunk, player
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite():
     def moody(critic, real, fake, *, key):
         return jnp.where(jax.random.uniform(key) < 0.05, jnp.nan, 0.0)
@@ -374,6 +378,7 @@ def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_quickly")
 def test_it_names_the_player_whose_loss_is_not_finite(capsys):
     naive = Loss(non_saturating.discriminator, lambda real, fake: -jnp.log(jax.nn.sigmoid(fake - 200)).mean())
     state, history = train(make_gan(loss=naive))
