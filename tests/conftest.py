@@ -4,6 +4,7 @@ import os
 import signal
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which workers and kernels share
 
 import pytest
 from ipykernel.kernelspec import get_kernel_dict
