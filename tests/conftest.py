@@ -1,7 +1,10 @@
 """One set of rules for tests and for the notebooks that run beside them."""
 
 import os
+import runpy
 import signal
+import sys
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which workers and kernels share
@@ -60,6 +63,28 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def benchmark(monkeypatch, capsys):
+    """benchmark("step.py mlp 4") -> (exit status, what it prints, what it complains of), in this process.
+
+    By itself, a benchmark takes longer to load JAX than to refuse an argument.
+    """
+    folder = Path(__file__).resolve().parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(folder)
+
+    def run(line):
+        name, *args = line.split()
+        monkeypatch.setattr(sys, "argv", [name, *args])
+        status = 0
+        try:
+            runpy.run_path(str(folder / name), run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
 
 
 class ThisPython(KernelManager):

@@ -14,24 +14,21 @@ ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
 
-def run(*args):
-    return subprocess.run(
-        [sys.executable, *map(str, args)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("args", ["dcgan 2", "dcgan 2 --naive", "mlp 4", "small 4"])
-def test_a_step_is_timed(args):
-    done = run("benchmarks/step.py", *args.split(), "--steps", "1")
-    line = json.loads(done.stdout)
-    assert (line["net"], line["batch"]) == (args.split()[0], int(args.split()[1])), done.stderr
+def test_a_step_is_timed(args, benchmark):
+    status, printed, _ = benchmark(f"step.py {args} --steps 1")
+    line = json.loads(printed)
+    assert status == 0
+    assert (line["net"], line["batch"]) == (args.split()[0], int(args.split()[1]))
     assert line["images_per_s"] == pytest.approx(1e3 * line["batch"] / line["ms"], rel=0.2, abs=1)
     assert ("naive" in line["peer"]) == ("--naive" in args)
 
 
 def test_quality_writes_samples_and_weights(tmp_path):
     files = "--samples", tmp_path / "samples.npy", "--weights", tmp_path / "weights.safetensors"
-    done = run("benchmarks/quality.py", "--seconds", "0.01", *files)
+    command = [sys.executable, "benchmarks/quality.py", "--seconds", "0.01", *map(str, files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     line = json.loads(done.stdout)
     samples = np.load(tmp_path / "samples.npy", allow_pickle=False)
     assert (samples.shape, samples.dtype) == ((10_000, 28, 28), np.uint8), done.stderr
@@ -51,17 +48,17 @@ def test_quality_writes_samples_and_weights(tmp_path):
         ("quality.py --seconds 1 --samples nowhere/x.npy", "there is no folder nowhere"),
     ],
 )
-def test_bad_arguments_are_explained(args, words):
-    done = run("benchmarks/" + args.split()[0], *args.split()[1:])
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+def test_bad_arguments_are_explained(args, words, benchmark):
+    status, _, complaint = benchmark(args)
+    assert status == 2
+    assert words in complaint
 
 
-def test_layers_are_timed():
-    done = run("benchmarks/layers.py", "--batch", "1", "--repeats", "1")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("gan_lib's choice") == 3
+@pytest.mark.usefixtures("compiled_quickly")
+def test_layers_are_timed(benchmark):
+    status, printed, _ = benchmark("layers.py --batch 1 --repeats 1")
+    assert status == 0
+    assert printed.count("gan_lib's choice") == 3
 
 
 def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
