@@ -4,7 +4,7 @@ PYTHON ?=
 ARGS =
 RUN = .venv/bin/python
 FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
-PYTEST = -m pytest -n 2
+PYTEST = -m pytest -n 2 --dist loadfile
 NOTEBOOKS = --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 
 # Large memory pages on Linux: a DCGAN's step fills fresh memory, and saves a fifth of its time. Elsewhere without effect.
