@@ -4,6 +4,7 @@ PYTHON ?=
 ARGS =
 RUN = .venv/bin/python
 FLOOR = jax==0.7.2 jaxlib==0.7.2 flax==0.11.2 optax==0.2.8 numpy==2.1.3
+# A worker gets whole files. tests/conftest.py says more; it is not read where ARGS names a notebook alone.
 PYTEST = -m pytest -n 2 --dist loadfile
 NOTEBOOKS = --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,6 +19,7 @@ import gan_lib
 from gan_lib import data, features
 from gan_lib.features import digit_distance, digit_features, fashion_distance, fashion_features
 from gan_lib.metrics import frechet_distance, gaussian
+from gan_lib.notebook import OLDEST
 
 FILES = {kind: data.REPOSITORY / features.FILE.format(kind) for kind in features.LOADERS}
 RNG = np.random.default_rng(0)
@@ -93,11 +95,14 @@ def test_it_doubts_what_is_no_digit(digits, seen):
 
 
 def test_an_image_is_seen_alone(digits, seen):
-    """Bitwise the same, however many come with it. Its place among them may change the last digits: jaxlib 0.7.2, one core."""
+    """Bitwise the same, however many come with it, and at whichever place among them."""
+    equal = elsewhere = np.testing.assert_array_equal
+    if jax.__version__ == OLDEST[0]:  # on one core, its products round differently at another place
+        elsewhere = partial(np.testing.assert_allclose, atol=1e-5, rtol=1e-5)
     for rows in (slice(0, 1), slice(0, 7), slice(0, 400)):
-        np.testing.assert_array_equal(digit_features(digits[0][rows]).features, seen.features[rows])
+        equal(digit_features(digits[0][rows]).features, seen.features[rows])
     for rows in (slice(3, 10), slice(100, 400)):
-        np.testing.assert_allclose(digit_features(digits[0][rows]).features, seen.features[rows], atol=1e-5, rtol=1e-5)
+        elsewhere(digit_features(digits[0][rows]).features, seen.features[rows])
     assert len(digit_features(digits[0][:251]).probs) == 251
 
 

@@ -26,12 +26,8 @@ def modes(monkeypatch):
 
 def test_samples_are_written_and_score_as_reported(tmp_path, modes):
     file = tmp_path / "samples.npy"
-    command = [
-        sys.executable,
-        "benchmarks/modes.py",
-        *["--mixture", "ring", "--seeds", "2", "--steps", "500", "--samples"],
-        str(file),
-    ]
+    options = ["--mixture", "ring", "--seeds", "2", "--steps", "500", "--samples", str(file)]
+    command = [sys.executable, "benchmarks/modes.py", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [line["recipe"] for line in lines] == ["best"], done.stderr
