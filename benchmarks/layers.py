@@ -98,7 +98,7 @@ def main():
             of_kernel = jit(lambda x, kernel, g, run=run: jax.vjp(lambda kernel: run(x, kernel), kernel)[1](g))
             calls = (jit(run), (x, kernel)), (of_x, (x, kernel, g)), (of_kernel, (x, kernel, g))
             times = [median_ms(f, *arrays, repeats=args.repeats) for f, arrays in calls]
-            print(f"  {form:28}" + "".join(f"{ms:8.1f}" for ms in times), flush=True)
+            print(f"  {form:28}" + "".join(f"{ms:8.2f}" for ms in times), flush=True)
 
 
 if __name__ == "__main__":

@@ -323,12 +323,12 @@ def fit(
         A dictionary {name: number} that it returns appears beside the bar and in the history, NaN
         at the steps between.
     checkpoint: a file. State and history are saved there after each `every` steps and at the end. If it is there
-        already, training goes on from it, up to `steps` steps after the `state` given, bitwise as if never stopped.
+        already, training goes on from it, up to `steps` steps after the `state` given, as if never stopped.
     progress: a bar with the losses, D(x), D(G(z)) and images/s.
 
     Returns the new state, and a history: arrays of one entry a step, "step", what `GAN.step` measures, and "seconds"
-    since the start. The same state, data and key give bitwise the same result on one machine; the state that comes
-    in is left as it was.
+    since the start. On one machine the same state, data and key give the same result, resumed or not: bitwise on a CPU,
+    up to rounding on a GPU, which may add in any order. The state that comes in is left as it was.
 
     Stops early, says so, and returns what was reached: at an interrupt (Ctrl-C, or the notebook's stop button), at
     the first loss or gradient that is not finite, with the last finite state, and when the checkpoint cannot be

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda tests on a GPU
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX_PLATFORMS=cuda,cpu tests on a GPU
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which workers and kernels share
 
 import pytest
@@ -21,11 +21,14 @@ def pytest_configure():
     os.environ["COURSE_STRICT"] = "1"  # notebooks inherit it: an expectation that is not met fails its cell
     keep_to_own_cores()
 
+    import jax
     import matplotlib
 
     from gan_lib.notebook import enable_compilation_cache
 
     enable_compilation_cache()
+    if os.environ["JAX_PLATFORMS"] != "cpu":  # a GPU would round the factors of products to 10 bits
+        jax.config.update("jax_default_matmul_precision", "highest")
     matplotlib.use("agg")
 
 
