@@ -15,7 +15,8 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 stop = $(if $(1),$(error $(1)))
 ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
 
-.PHONY: help lab test test-fast run bench notebooks links lint format test-floor constraints setup setup-floor
+.PHONY: help lab test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
+	setup-newest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,7 +30,7 @@ test: lint ## check everything: style, library, exercises, notebooks (ten minute
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 # Small programs take longer to compile than to run.
-test-fast: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+test-fast test-newest: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
 	--xla_cpu_parallel_codegen_split_count=1
 test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
 	@$(RUN) $(PYTEST) -q -m "not slow" tests $(ARGS)
@@ -62,6 +63,9 @@ test-floor: ## check library and notebooks with the oldest supported versions
 	@$(MAKE) --no-print-directory setup-floor
 	@.venv-floor/bin/python $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
+test-newest: setup-newest ## what breaks most often, on the newest versions, which Python 3.12 and newer get
+	@.venv-newest/bin/python $(PYTEST) -q -m "not slow" tests $(ARGS)
+
 constraints: setup ## write constraints.txt anew, with the newest versions that fit together
 	@$(RUN) .ci/constraints.py
 
@@ -70,3 +74,6 @@ setup:
 
 setup-floor:
 	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python):
+
+setup-newest:
+	@$(call ready,.venv-newest,constraints.txt,python3.14 python3.13 python3.12):

@@ -17,6 +17,7 @@ from gan_lib import exercises
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "notebooks" / "source"))
+import build as builder  # noqa: E402
 import links as address_links  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -92,6 +93,31 @@ def test_ran_from_top_to_bottom_without_complaint(name):
             assert output.output_type != "error", where(cell)
             assert "Warning:" not in output.get("text", ""), where(cell)
             assert "\r" not in output.get("text", ""), where(cell)
+
+
+def test_new_prose_keeps_the_results_and_new_code_is_executed(tmp_path, monkeypatch):
+    runs = []
+
+    def execute(notebook, *_):
+        runs.append(notebook.cells[-1].source)
+        notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", text=f"run {len(runs)}")]
+        return {}
+
+    monkeypatch.setattr(builder, "execute", execute)
+    monkeypatch.setattr(builder, "NOTEBOOKS", tmp_path)
+    twin = tmp_path / "00_twin.md"
+    for prose, code, force, expected in (
+        ("one", "1 + 1", False, "run 1"),
+        ("two", "1 + 1", False, "run 1"),
+        ("two", "1 + 1", True, "run 2"),
+        ("two", "1 + 2", False, "run 3"),
+    ):
+        twin.write_text(f"{prose}\n\n```{{code-cell}}\n{code}\n```\n")
+        builder.build(twin, force)
+        text, cell = nbformat.read(tmp_path / "00_twin.ipynb", as_version=4).cells
+        assert (text.source, cell.source, cell.outputs[0].text) == (prose, code, expected)
+    builder.build(twin, False)
+    assert len(runs) == 3
 
 
 @each

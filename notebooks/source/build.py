@@ -1,6 +1,7 @@
 """Build the notebooks from their text twins, run them, or format the twins.
 
-    python notebooks/source/build.py [NN ...] [--force]     execute the twins that changed into notebooks/NN_name.ipynb
+    python notebooks/source/build.py [NN ...] [--force]     execute the twins that changed into notebooks/NN_name.ipynb;
+                                                            where only prose changed, the results stay as they are
     python notebooks/source/build.py [NN ...] --run DIR     execute the notebooks as they stand into DIR, with times
     python notebooks/source/build.py [NN ...] --format      format the code cells of the twins with ruff
 
@@ -175,8 +176,14 @@ def slowest(seconds):
     return ", ".join(f"[{number}] {seconds[number]:.1f} s" for number in sorted(seconds, key=seconds.get)[:-4:-1])
 
 
+def code_of(notebook):
+    """The code cells, and what the author wrote in them."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return cells, [(cell.source, cell.metadata.get("tags", [])) for cell in cells]
+
+
 def build(twin, force):
-    """Execute one twin into its notebook unless that is up to date."""
+    """Execute one twin into its notebook unless that is up to date. Where only prose changed, its results stay."""
     target = NOTEBOOKS / f"{twin.stem}.ipynb"
     notebook, lines = read_twin(twin)
     written = digest(notebook)
@@ -192,8 +199,15 @@ def build(twin, force):
             report(f"{twin.stem}  up to date")
             return
     name_cells(notebook)
-    seconds = execute(notebook, twin.stem, lines)
     notebook.metadata["course"] = {"source": written}
+    (new_cells, new_code), (old_cells, old_code) = code_of(notebook), code_of(old) if old else ([], None)
+    if new_code == old_code and not force:
+        for cell, before in zip(new_cells, old_cells, strict=True):
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
+        write(notebook, target)
+        report(f"{twin.stem}  new prose, the same results")
+        return
+    seconds = execute(notebook, twin.stem, lines)
     write(notebook, target)
     if png := picture(notebook):
         target.with_suffix(".png").write_bytes(png)
