@@ -116,7 +116,7 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoint: says which file, why, and what to do",
-        CHECKPOINT, "except OSError as error:", "except ZeroDivisionError as error:",
+        CHECKPOINT, "except OSError as error:\n        raise", "except ZeroDivisionError as error:\n        raise",
         f"{IN_TRAINING} cannot_be_written",
     ),
     Mutant(
@@ -196,6 +196,12 @@ MUTANTS = [
         "versions: a warning is an error in the notebooks, too",
         "gan_lib/notebook.py", 'warnings.filterwarnings("error"', 'warnings.filterwarnings("default"',
         "tests/test_notebook.py -k warning",
+    ),
+    Mutant(
+        "versions: with NumPy 2.5 a check of eigenvalues ends",
+        "gan_lib/exercises/nb03.py", "bool(np.linalg.eigvals(jacobian).imag.any())",
+        "np.iscomplexobj(np.linalg.eigvals(jacobian))",
+        "tests/test_exercises.py -k eigenvalues_of_one_dtype",
     ),
     # Colab, Kaggle, Binder.
     Mutant(

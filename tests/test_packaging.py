@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt, environment.yml, Makefile and README.md say the same."""
+"""pyproject.toml, constraints.txt, environment.yml, Makefile, README.md and tests/mutants.py keep up with each other."""
 
 import importlib.metadata
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mutants import MUTANTS
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -148,3 +149,8 @@ def test_the_readme_and_ci_name_targets_that_exist():
 def test_the_readme_installs_what_make_installs():
     lines = re.findall(r"pip install .*", text("README.md"))
     assert f'pip install -e ".[{",".join(EXTRAS)}]" -c constraints.txt' in "\n".join(lines)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
+def test_a_mutant_finds_the_line_it_changes(mutant):
+    assert text(mutant.file).count(mutant.old) == 1
