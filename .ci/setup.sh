@@ -35,7 +35,7 @@ works() { # VENV was made here, its Python and pip run, and it is the Python tha
 version='import sys; print("%d.%d.%d" % sys.version_info[:3]); sys.exit(sys.version_info < (3, 11))'
 
 find_python() { # sets found, or stops
-    problem="No Python was found: install Python 3.11 or newer, or name one: make lab PYTHON=/path/to/python3.12"
+    problem="No $(echo "$*" | sed 's/ /, /g') was found: install one, or name one: make lab PYTHON=/path/to/python3.12"
     [ -z "$PYTHON" ] || problem="PYTHON=$PYTHON does not run: give the path of a Python 3.11 or newer"
     for found; do
         number=$("$found" -c "$version" 2>/dev/null)

@@ -142,6 +142,7 @@ def test_the_readme_and_ci_name_targets_that_exist():
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text("README.md"), re.MULTILINE))
     assert {"lab", "test"} <= named <= targets
     assert re.search(r"^make test$", text(".ci/run"), re.MULTILINE)
+    assert "make test-newest" in text(".ci/run")
     listed = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
     assert targets - listed == {"setup", "setup-floor", "setup-newest"}
 
