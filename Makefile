@@ -29,9 +29,6 @@ lab: setup ## open JupyterLab at the first notebook
 test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
-# Small programs take longer to compile than to run.
-test-fast test-newest: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
-	--xla_cpu_parallel_codegen_split_count=1
 test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
 	@$(RUN) $(PYTEST) -q -m "not slow" tests $(ARGS)
 

@@ -20,6 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 def pytest_configure():
     os.environ["COURSE_STRICT"] = "1"  # notebooks inherit it: an expectation that is not met fails its cell
     keep_to_own_cores()
+    if os.environ["JAX_PLATFORMS"] == "cpu":
+        compile_quickly()
 
     import jax
     import matplotlib
@@ -40,6 +42,24 @@ def keep_to_own_cores():
         os.sched_setaffinity(0, cores[int(worker[2:]) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or cores)
 
 
+def compile_quickly():
+    """What tests compile seldom runs as long as it would take to optimise it: a third of their time.
+
+    In this process alone. Kernels and programs that it starts, so all notebooks, compile as they do for a reader.
+    """
+    import jax
+
+    before = os.environ.get("XLA_FLAGS", "")
+    quickly = (
+        "backend_optimization_level=0",
+        "llvm_disable_expensive_passes=true",
+        "cpu_parallel_codegen_split_count=1",
+    )
+    os.environ["XLA_FLAGS"] = " ".join([before, *(f"--xla_{flag}" for flag in quickly)])
+    jax.devices()  # XLA reads its flags here, once
+    os.environ["XLA_FLAGS"] = before
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A worker gets a file at a time: a notebook's cells share a kernel, a file's tests what they compiled."""
@@ -56,16 +76,6 @@ def pytest_xdist_make_scheduler(config, log):
 @pytest.fixture(autouse=True)
 def as_for_a_reader(monkeypatch):
     monkeypatch.delenv("COURSE_STRICT")
-
-
-@pytest.fixture
-def compiled_quickly():
-    """For tests whose programs take longer to compile than to run."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("args", ["dcgan 2", "dcgan 2 --naive", "mlp 4", "small 4"])
 def test_a_step_is_timed(args, benchmark):
     status, printed, _ = benchmark(f"step.py {args} --steps 1")
@@ -54,7 +53,6 @@ def test_bad_arguments_are_explained(args, words, benchmark):
     assert words in complaint
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_layers_are_timed(benchmark):
     status, printed, _ = benchmark("layers.py --batch 1 --repeats 1")
     assert status == 0

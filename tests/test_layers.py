@@ -18,8 +18,6 @@ from gan_lib.losses import wasserstein
 from gan_lib.penalties import ZeroCentred
 from gan_lib.training import GAN, Pair, fit
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NHWC = ("NHWC", "HWIO", "NHWC")
 REFERENCE = {
     layers.conv: lambda x, kernel, stride: lax.conv_general_dilated(

@@ -43,7 +43,6 @@ def test_samples_are_written_and_score_as_reported(tmp_path, modes):
     assert (last[0], last[1]) == ("best", f"{np.mean(lines[0]['modes']):.1f}")
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_all_recipes_are_tabled_beside_the_published_ones(benchmark):
     status, printed, _ = benchmark("modes.py --mixture grid --seeds 1 --steps 3")
     table = printed.split("\n\n")[1].splitlines()

@@ -10,8 +10,6 @@ from flax import nnx
 
 from gan_lib.nets import MLP
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def layers(module, kind):
     return [m for _, m in nnx.iter_graph(module) if isinstance(m, kind)]

@@ -14,8 +14,6 @@ from gan_lib.nets import MLP
 from gan_lib.penalties import OneCentred, ZeroCentred, gradient_penalty, r1, r2, refuse_mixing
 from gan_lib.training import GAN, fit, forward
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 KEY = jax.random.key(0)
 
 

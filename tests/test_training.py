@@ -78,13 +78,25 @@ def arrays(module):
     return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
 
+@pytest.fixture
+def compiled_as_for_a_reader(monkeypatch):
+    """For tests of what only an optimising compiler may spoil: `fit` compiles with all of XLA's optimisations."""
+    from gan_lib import training
+
+    fully = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
+    chosen = training.compiler_options
+    monkeypatch.setattr(training, "compiler_options", lambda convolutional: (chosen(convolutional) or {}) | fully)
+    training._program.cache_clear()
+    yield
+    training._program.cache_clear()
+
+
 # --- the step -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name", [n if n == "non_saturating" else pytest.param(n, marks=pytest.mark.slow) for n in LOSSES]
 )
-@pytest.mark.usefixtures("compiled_quickly")
 def test_step_equals_the_algorithm_written_plainly(name):
     """Two separate updates with nnx modules, the generator run twice: D first, then G against the new D, same latents."""
     gan = make_gan(loss=LOSSES[name], discriminator=Critic, optimizer=optax.sgd(0.1), averaging=0.0)
@@ -137,7 +149,6 @@ def test_step_is_pure_and_its_key_decides():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_quickly")
 def test_dropout_masks_are_never_drawn_twice():
     """The key's counter in the state moves on by every pass: two for D's update, two for G's."""
     gan = make_gan(discriminator=Critic)
@@ -233,6 +244,7 @@ def test_one_seed_gives_bitwise_the_same_run_twice():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_as_for_a_reader")
 def test_chunks_steps_and_resumed_runs_agree():
     whole, history = train(steps=20, chunk=20)
     stepwise, _ = train(steps=20, chunk=1)
@@ -246,6 +258,7 @@ def test_chunks_steps_and_resumed_runs_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_as_for_a_reader")
 def test_a_step_by_itself_agrees_with_one_in_a_chunk_where_layers_are_wide():
     wide = make_gan(
         generator=lambda rngs: MLP((100, 256, 784), rngs=rngs),
@@ -355,7 +368,6 @@ def broken_after(step, player):
     [(5, "discriminator")]
     + [pytest.param(*p, marks=pytest.mark.slow) for p in [(5, "generator"), (1, "discriminator"), (1, "generator")]],
 )
-@pytest.mark.usefixtures("compiled_quickly")
 def test_it_stops_at_the_first_overflow_with_the_last_finite_state(chunk, player, capsys):
     gan = make_gan(optimizer=broken_after(7, player))
     state, history = train(gan, chunk=chunk)
@@ -368,7 +380,6 @@ def test_it_stops_at_the_first_overflow_with_the_last_finite_state(chunk, player
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_quickly")
 def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite():
     def moody(critic, real, fake, *, key):
         return jnp.where(jax.random.uniform(key) < 0.05, jnp.nan, 0.0)
@@ -378,7 +389,6 @@ def test_it_stays_at_the_last_finite_state_even_if_later_steps_would_be_finite()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_quickly")
 def test_it_names_the_player_whose_loss_is_not_finite(capsys):
     naive = Loss(non_saturating.discriminator, lambda real, fake: -jnp.log(jax.nn.sigmoid(fake - 200)).mean())
     state, history = train(make_gan(loss=naive))
@@ -454,6 +464,7 @@ def test_a_checkpoint_holds_everything(tmp_path):
     assert same(train(gan, state=restored)[0], train(gan, state=state)[0])
 
 
+@pytest.mark.usefixtures("compiled_as_for_a_reader")
 def test_interrupted_and_resumed_is_bitwise_the_uninterrupted_run(tmp_path):
     gan = make_gan(discriminator=Critic)
     options = dict(steps=50, every=20, chunk=8)
