@@ -111,14 +111,19 @@ def kernel():
     """kernel(folder) -> (manager, client) of a real kernel that works in the folder. It ends with the test."""
     started = []
 
-    def start(folder):
+    def start(folder, attempts=3):
         manager = ThisPython()
         # One thread for NumPy's products: two that wait for each other on a busy machine take many times as long.
         manager.start_kernel(cwd=str(folder), env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
         client = manager.client()
         started.append((manager, client))
         client.start_channels()
-        client.wait_for_ready(timeout=60)
+        try:
+            client.wait_for_ready(timeout=60)
+        except RuntimeError:  # as when another program took one of the ports after they were chosen
+            if attempts == 1:
+                raise
+            return start(folder, attempts - 1)
         return manager, client
 
     yield start
