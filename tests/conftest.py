@@ -79,6 +79,19 @@ def as_for_a_reader(monkeypatch):
 
 
 @pytest.fixture
+def compiled_as_for_a_reader(monkeypatch):
+    """`fit` with all of XLA's optimisations: for tests that train for long, or of what only these may spoil."""
+    from gan_lib import training
+
+    fully = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
+    chosen = training.compiler_options
+    monkeypatch.setattr(training, "compiler_options", lambda convolutional: (chosen(convolutional) or {}) | fully)
+    training._program.cache_clear()
+    yield
+    training._program.cache_clear()
+
+
+@pytest.fixture
 def benchmark(monkeypatch, capsys):
     """benchmark("step.py mlp 4") -> (exit status, what it prints, what it complains of), in this process.
 

@@ -59,6 +59,7 @@ def test_layers_are_timed(benchmark):
     assert printed.count("gan_lib's choice") == 3
 
 
+@pytest.mark.usefixtures("compiled_as_for_a_reader")
 def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import jax

@@ -78,19 +78,6 @@ def arrays(module):
     return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
 
-@pytest.fixture
-def compiled_as_for_a_reader(monkeypatch):
-    """For tests of what only an optimising compiler may spoil: `fit` compiles with all of XLA's optimisations."""
-    from gan_lib import training
-
-    fully = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
-    chosen = training.compiler_options
-    monkeypatch.setattr(training, "compiler_options", lambda convolutional: (chosen(convolutional) or {}) | fully)
-    training._program.cache_clear()
-    yield
-    training._program.cache_clear()
-
-
 # --- the step -------------------------------------------------------------------------------------------------------
 
 
