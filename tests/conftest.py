@@ -85,7 +85,7 @@ def compiled_as_for_a_reader(monkeypatch):
 
     fully = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
     chosen = training.compiler_options
-    monkeypatch.setattr(training, "compiler_options", lambda convolutional: (chosen(convolutional) or {}) | fully)
+    monkeypatch.setattr(training, "compiler_options", lambda *args: (chosen(*args) or {}) | fully)
     training._program.cache_clear()
     yield
     training._program.cache_clear()

@@ -63,7 +63,6 @@ def moved(before, after):
     return float(optax.tree.norm(jax.tree.map(jnp.subtract, before, after)))
 
 
-@pytest.mark.usefixtures("compiled_as_for_a_reader")
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_ring_is_covered(real, seed):
     start, state, history = train(GAN_ON_RING, real, seed, STEPS)

@@ -87,7 +87,6 @@ def test_recipes_differ_where_they_say(modes):
     assert gan.loss is modes.losses.non_saturating
 
 
-@pytest.mark.usefixtures("compiled_as_for_a_reader")
 def test_the_best_recipe_finds_all_25_modes_of_the_grid(modes):
     """On a quarter of its steps. Measured on five seeds: 90 to 96 % good samples, KL up to 0.009."""
     mixture = modes.data.grid()
