@@ -49,15 +49,18 @@ def compile_quickly():
     """
     import jax
 
-    before = os.environ.get("XLA_FLAGS", "")
+    before = os.environ.get("XLA_FLAGS")
     quickly = (
         "backend_optimization_level=0",
         "llvm_disable_expensive_passes=true",
         "cpu_parallel_codegen_split_count=1",
     )
-    os.environ["XLA_FLAGS"] = " ".join([before, *(f"--xla_{flag}" for flag in quickly)])
+    os.environ["XLA_FLAGS"] = " ".join([before or "", *(f"--xla_{flag}" for flag in quickly)])
     jax.devices()  # XLA reads its flags here, once
-    os.environ["XLA_FLAGS"] = before
+    if before is None:
+        del os.environ["XLA_FLAGS"]
+    else:
+        os.environ["XLA_FLAGS"] = before
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -34,23 +34,25 @@ class Haste:
 
     def __call__(self, gan, state, images, key, *, batch_size, length):
         self.chunks += 1
-        settings = dict(batch_size=batch_size, length=1)
+        settings, done = dict(batch_size=batch_size, length=1), int(state.step) + length
         if self.slow:
             if state.step == 0:
                 print("training", flush=True)
             time.sleep(0.1)  # so that it lasts until the button is pressed
             jax.config.update("jax_disable_most_optimizations", True)  # a step takes longer to compile than to run
             try:
-                return self.run(gan, state, images, key, **settings)
+                state, metrics, failed = self.run(gan, state, images, key, **settings)
             finally:
                 jax.config.update("jax_disable_most_optimizations", False)
-        # Compiled or not, a step that can be traced says that all shapes fit.
-        program = training._program(training.is_convolutional(state))
-        made, metrics = program.eval_shape(gan, state, images, key, **settings)
-        assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, state)
-        done = int(state.step) + length
-        metrics = {name: numpy.full(length, 0.5, numpy.float32) for name in metrics if name != "finite"}
-        return state._replace(step=jnp.int32(done)), {"step": numpy.arange(done - length, done) + 1} | metrics, None
+            metrics = {name: values.repeat(length) for name, values in metrics.items()}
+        else:  # compiled or not, a step that can be traced says that all shapes fit
+            program = training._program(training.is_convolutional(state))
+            made, metrics = program.eval_shape(gan, state, images, key, **settings)
+            assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, state)
+            failed = None
+            metrics = {name: numpy.full(length, 0.5, numpy.float32) for name in metrics if name != "finite"}
+        metrics["step"] = numpy.arange(done - length, done) + 1
+        return state._replace(step=jnp.int32(done)), metrics, failed
 
 def infinite(name):
     \"\"\"The reference's answers with infinity for every number in them, or just infinity.\"\"\"

@@ -1,6 +1,7 @@
 """pyproject.toml, constraints.txt, environment.yml, Makefile, README.md and tests/mutants.py keep up with each other."""
 
 import importlib.metadata
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -155,3 +156,8 @@ def test_the_readme_installs_what_make_installs():
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_a_mutant_finds_the_line_it_changes(mutant):
     assert text(mutant.file).count(mutant.old) == 1
+
+
+def test_only_the_tests_own_process_compiles_quickly():
+    """Notebooks are to be checked, and timed, as a reader runs them; kernels inherit the environment."""
+    assert "optimization_level" not in os.environ.get("XLA_FLAGS", "")
