@@ -266,6 +266,11 @@ MUTANTS = [
         "tests/test_careless.py -k 06",
     ),
     Mutant(
+        "notebook: the stop button ends a training",
+        TRAINING, "if interrupt.noted:", "if False:",
+        "tests/test_careless.py -k 02",
+    ),
+    Mutant(
         "notebook: nonsense keeps no cell for longer than its limit",
         EXERCISES, "done.wait(TIME_LIMIT)", "done.wait(15)",
         "tests/test_careless.py -k 01",
