@@ -26,7 +26,7 @@ help: ## list the commands
 lab: setup ## open JupyterLab at the first notebook
 	@cd notebooks && ../$(RUN) -m jupyterlab 00_start_here.ipynb $(ARGS)
 
-test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 23)
+test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
