@@ -47,20 +47,13 @@ def compile_quickly():
 
     In this process alone. Kernels and programs that it starts, so all notebooks, compile as they do for a reader.
     """
-    import jax
+    from gan_lib.notebook import start_xla
 
-    before = os.environ.get("XLA_FLAGS")
-    quickly = (
-        "backend_optimization_level=0",
-        "llvm_disable_expensive_passes=true",
-        "cpu_parallel_codegen_split_count=1",
+    start_xla(
+        "xla_backend_optimization_level=0",
+        "xla_llvm_disable_expensive_passes=true",
+        "xla_cpu_parallel_codegen_split_count=1",
     )
-    os.environ["XLA_FLAGS"] = " ".join([before or "", *(f"--xla_{flag}" for flag in quickly)])
-    jax.devices()  # XLA reads its flags here, once
-    if before is None:
-        del os.environ["XLA_FLAGS"]
-    else:
-        os.environ["XLA_FLAGS"] = before
 
 
 @pytest.hookimpl(optionalhook=True)

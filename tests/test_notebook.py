@@ -114,6 +114,35 @@ def test_a_warning_from_the_courses_code_is_an_error_where_it_is_tested(strict, 
     assert ("gan_lib" in done.stdout, done.returncode) == (True, stops), done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "flags", "level"),
+    [
+        ("", None, 1),
+        ("", "--xla_backend_optimization_level=2", 2),  # the reader's own
+        ("jax.numpy.ones(3)", None, 3),  # too late
+        ("jax.__version__ = '1.2.3'", None, 3),
+        ("jax.config.update('jax_platforms', None); notebook.find_spec = lambda name: name == 'jax_plugins'", None, 3),
+    ],
+)
+def test_a_receipt_has_xla_compile_sooner_on_a_cpu(before, flags, level):
+    code = f"""import os, jax
+from gan_lib import notebook
+from jax.extend.backend import get_compile_options
+given = os.environ.get("XLA_FLAGS")
+{before}
+notebook.receipt()
+assert os.environ.get("XLA_FLAGS") == given
+options = get_compile_options(1, 1).executable_build_options.debug_options
+print(options.xla_backend_optimization_level, options.xla_llvm_disable_expensive_passes)"""
+    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env | ({"XLA_FLAGS": flags} if flags else {}), cwd=Path(__file__).parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[1:2] == [f"{level} {level < 3}"], done.stderr
+
+
 def test_a_warning_is_an_error_in_these_tests():
     with pytest.raises(DeprecationWarning):
         warnings.warn("old name", DeprecationWarning, stacklevel=1)
