@@ -318,7 +318,8 @@ def fit(
 ) -> tuple[GANState, dict[str, np.ndarray]]:
     """Train for `steps` updates of each player on random batches of `images` (N, ...), floats.
 
-    chunk: steps in one compiled `lax.scan`. Default: `chunk_for(state)`, measured on this device. The bar names it.
+    chunk: steps in one compiled `lax.scan`. Default: `chunk_for(state)`, measured on this device, or somewhat fewer that
+        divide `every`: one program less to compile. The bar names it.
     every, callback: callback(state) is called before the first step and after each `every` steps, e.g. to keep samples.
         A dictionary {name: number} that it returns appears beside the bar and in the history, NaN
         at the steps between.
@@ -342,7 +343,7 @@ def fit(
     """
     images = _check(gan, images, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
     every = every or steps
-    chunk = min(chunk or chunk_for(state), every)
+    chunk = min(chunk or _that_divides(every, chunk_for(state)), every)
     run = partial(_run, gan, images=images, key=key, batch_size=batch_size)
     with _Interrupt() as interrupt:
         first = int(state.step)
@@ -434,6 +435,11 @@ def slowdown_in_loop() -> float:
 
     alone = _seconds(jax.jit(lambda w: descend_once(w)[0]), weights)
     return _seconds(jax.jit(lambda w: jax.lax.scan(descend_once, w, length=4)[0]), weights) / (4 * alone)
+
+
+def _that_divides(every, most):
+    """The largest divisor of `every` from `most` down to a half of it, or `most`."""
+    return next((n for n in range(min(most, every), max(most // 2, 1) - 1, -1) if every % n == 0), most)
 
 
 def _lengths(steps, every, chunk, done=0):

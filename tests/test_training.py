@@ -321,10 +321,28 @@ def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
     for slowdown, expected in (10.0, 1), (1.0, 50):
         monkeypatch.setattr(training, "slowdown_in_loop", lambda slowdown=slowdown: slowdown)
         assert (training.chunk_for(flat), training.chunk_for(convolutional)) == (50, expected)
-    train(progress=True, steps=60)
+    train(progress=True, steps=50)
     assert "50 at a time" in capsys.readouterr().out
-    train(progress=True, steps=60, chunk=7)
+    train(progress=True, steps=50, chunk=7)
     assert "7 at a time" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("every", "chunk"), [(100, 50), (160, 40), (125, 25), (60, 30), (30, 30), (2, 2), (101, 50)])
+def test_chunks_divide_the_steps_between_callbacks_where_they_can(monkeypatch, every, chunk):
+    """So that there is one program to compile, not a second one for the steps that are left over."""
+    from gan_lib import training
+
+    lengths = []
+
+    def run(gan, state, images, key, *, batch_size, length):
+        lengths.append(length)
+        metrics = dict.fromkeys(training.MEASURED, np.ones(length))
+        return state._replace(step=state.step + length), metrics | {"step": np.arange(length)}, None
+
+    monkeypatch.setattr(training, "_run", run)
+    train(steps=2 * every, every=every)
+    assert sum(lengths) == 2 * every
+    assert set(lengths) == ({chunk} if every % chunk == 0 else {chunk, 1})
 
 
 def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
