@@ -198,6 +198,11 @@ MUTANTS = [
         "tests/test_notebook.py -k warning",
     ),
     Mutant(
+        "versions: no flag for an XLA that may not know it",
+        "gan_lib/notebook.py", "if known and alone:", "if alone:",
+        "tests/test_notebook.py -k sooner",
+    ),
+    Mutant(
         "versions: with NumPy 2.5 a check of eigenvalues ends",
         "gan_lib/exercises/nb03.py", "bool(np.linalg.eigvals(jacobian).imag.any())",
         "np.iscomplexobj(np.linalg.eigvals(jacobian))",
