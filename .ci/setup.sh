@@ -78,6 +78,6 @@ else
         stop "Python $number ($found) cannot make $venv: $(echo "$problem" | tail -n 1)"
 fi
 install
-# As pip does, but on all cores, and without the packages' tests. What cannot be compiled is compiled on import, or is none.
+# As pip does, but on all cores, and without the packages' own tests. What is not compiled here is compiled on import.
 "$python" -m compileall -qq -j 0 -x '/tests/' "$venv/lib" >>"$log" 2>&1
 echo "$wanted" >"$venv/ready"
