@@ -3,7 +3,7 @@
     python benchmarks/layers.py [--batch 128] [--repeats 7]
 
 The maps are those of the tutorials' DCGAN, kernels 5 × 5. The forms marked = give the numbers of lax.conv_transpose; the
-others are other layers for the same purpose. --no-ynn compiles with gan_lib's options (training.compiler_options).
+others are other layers for the same purpose. --no-ynn compiles with gan_lib's options (device.compiler_options).
 """
 
 import argparse
@@ -18,8 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_lib import layers
+from gan_lib.device import compiler_options
 from gan_lib.notebook import median_ms
-from gan_lib.training import compiler_options
 
 MAPS = {
     "7×7×256 → 7×7×128": (7, 256, 128, 1),

@@ -27,11 +27,11 @@ import optax
 from quality import write
 
 from gan_lib import data, losses
+from gan_lib.device import compiler_options, enable_compilation_cache
+from gan_lib.gan import GAN
 from gan_lib.metrics import mode_coverage
 from gan_lib.nets import MLP
-from gan_lib.notebook import enable_compilation_cache
 from gan_lib.penalties import OneCentred, ZeroCentred
-from gan_lib.training import GAN, compiler_options
 
 BATCH, STEPS, N = 128, 40_000, 2500
 RATE, GAMMA, LAST = 4e-3, 0.025, 0.1  # learning rate, γ of R1 and R2, and the share of both left at the end of `best`

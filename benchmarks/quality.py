@@ -21,8 +21,10 @@ import numpy as np
 import optax
 
 from gan_lib import data, features, nets
-from gan_lib.notebook import enable_compilation_cache
-from gan_lib.training import GAN, Pair, chunk_for, fit, save
+from gan_lib.checkpoint import save
+from gan_lib.device import chunk_for, enable_compilation_cache
+from gan_lib.gan import GAN, Pair
+from gan_lib.training import fit
 
 BATCH = 32  # on two cores steps count for more than images: a small batch makes many
 
@@ -37,7 +39,7 @@ GAN_OF_THE_COURSE = GAN(
     nets.small_discriminator,
     latent_dim=16,
     optimizer=Pair(falling(6e-3, 3000), falling(1e-3, 1000)),  # two time scales: Heusel et al. 2017
-    averaging=0.9995,  # the first steps use less: training.moving_average
+    averaging=0.9995,  # the first steps use less: gan.moving_average
 )
 SOURCES = {"mnist": (data.mnist, features.digit_distance), "fashion": (data.fashion_mnist, features.fashion_distance)}
 

@@ -23,7 +23,8 @@ import optax
 from flax import nnx
 
 from gan_lib import nets
-from gan_lib.training import GAN, chunk_for, compiler_options, is_convolutional
+from gan_lib.device import chunk_for, compiler_options, is_convolutional
+from gan_lib.gan import GAN
 
 
 def flax_layer(layer, features_in, features_out, size, *, stride=1, use_bias=True, rngs):

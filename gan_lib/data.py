@@ -67,6 +67,11 @@ def fashion_mnist(split="train"):
     return _load("fashion-mnist", split)
 
 
+def scaled(pixels):
+    """Pixels as bytes (0 paper, 255 ink) as `mnist` gives them: float32 from -1 to 1. For `GAN(..., prepare=data.scaled)`."""
+    return jnp.asarray(pixels).astype(jnp.float32) / 127.5 - 1
+
+
 def _load(name, split):
     if split not in ("train", "test"):
         raise ValueError(f'split is {split!r}; {name} has "train" (60,000 images) and "test" (10,000 images).')

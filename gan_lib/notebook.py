@@ -2,10 +2,8 @@
 
 import os
 import platform
-import re
 import time
 import warnings
-from importlib.util import find_spec
 from statistics import median
 
 import flax
@@ -14,11 +12,7 @@ import numpy as np
 
 import gan_lib
 from gan_lib import plots
-from gan_lib.data import cache_folder
-
-OLDEST = ("0.7.2", "0.11.2")  # the first (jax, flax) that the course supports
-# The pairs on which every test passes: the oldest, and those of constraints.txt.
-TESTED = {OLDEST, ("0.10.2", "0.12.8"), ("0.12.0.1", "0.12.12")}
+from gan_lib.device import OLDEST, TESTED, compile_sooner, enable_compilation_cache, numbers
 
 
 def receipt() -> None:
@@ -44,48 +38,9 @@ def _verdict(*pair):
     """What the tests say of a pair of versions, (jax, flax)."""
     if pair in TESTED:
         return "tested"
-    if any(_numbers(version) < _numbers(oldest) for version, oldest in zip(pair, OLDEST, strict=True)):
+    if any(numbers(version) < numbers(oldest) for version, oldest in zip(pair, OLDEST, strict=True)):
         return "too old: the course needs jax {} and flax {} or newer, so expect errors".format(*OLDEST)
     return "not tested together: small differences are possible"
-
-
-def _numbers(version):
-    return [int(number) for number in re.findall(r"\d+", version)]
-
-
-def enable_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that a second run starts in a fraction of the time."""
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def compile_sooner() -> None:
-    """On a CPU, have XLA leave out optimisations that are a quarter of its work and make no training step faster.
-
-    No effect after the first array, with a GPU or a TPU to compile for, and where jax is newer than any version tested: XLA
-    ends the program at a flag that it does not know.
-    """
-    known = any(_numbers(jax.__version__) <= _numbers(tested) for tested, _ in TESTED)
-    alone = jax.config.jax_platforms == "cpu" or not any(find_spec(name) for name in ("jax_plugins", "libtpu"))
-    if known and alone:
-        start_xla("xla_backend_optimization_level=1", "xla_llvm_disable_expensive_passes=true")
-
-
-def start_xla(*flags: str) -> None:
-    """Start the compiler of JAX with these flags and those in XLA_FLAGS, which stays as it is and wins where they differ.
-
-    It reads them once: no effect after the first array.
-    """
-    given = os.environ.get("XLA_FLAGS")
-    os.environ["XLA_FLAGS"] = " ".join([*(f"--{flag}" for flag in flags), given or ""])
-    try:
-        jax.devices()
-    finally:
-        if given is None:
-            del os.environ["XLA_FLAGS"]
-        else:
-            os.environ["XLA_FLAGS"] = given
 
 
 def budget(*, cpu, gpu):

@@ -1,440 +1,168 @@
-"""What is trained (`GAN`), its arrays (`GANState`), one pure `step`, one loop `fit`, and `save` / `restore`.
+"""One loop, `fit`, that trains any model: batches, a bar, a history, checkpoints, interrupts, and what went wrong.
 
-The networks are Flax NNX modules, but the step is functional: arrays in, arrays out. So `jax.jit`, `jax.lax.scan` and
-`jax.vmap` apply to it as to any function, and nothing is updated behind your back.
+A *model* is an object with
+
+    init(key) -> state                                 the arrays at the start
+    step(state, batch, key) -> (state, metrics)        pure; metrics are named scalars
+
+and whatever else it can do, such as `sample`. A *state* is a pytree with `step`, the number of updates made; what it learns
+is best called `params`, one field for each network. `GAN` (gan.py) is such a model; README.md has one in fifteen lines.
+Two methods are asked for where there are any: check(data), which may refuse data, and describe(means), the words beside the
+bar.
 """
 
 import os
 import signal
 import sys
 import threading
-import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 from tqdm import tqdm
 
-from gan_lib.checkpoint import restore, restore_history, save
-from gan_lib.losses import Loss, non_saturating
-from gan_lib.penalties import refuse_mixing
+from gan_lib.arrays import as_data, check_key
+from gan_lib.device import check_room, chunk_for, compiler_options, is_convolutional
+from gan_lib.experiment import RunFile, describe
+from gan_lib.history import History, diagnosis
 
-ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
-
-
-class Pair(NamedTuple):
-    """What comes in twos: one for the generator, one for the discriminator."""
-
-    generator: Any
-    discriminator: Any
-
-
-class GANState(NamedTuple):
-    """Every array of a GAN in training, as a pytree of plain dictionaries.
-
-    params: Pair of learnable arrays. rest: Pair of the other ones (BatchNorm statistics, dropout keys).
-    opt: Pair of optimiser states. average: moving average of the generator's (params, rest). step: updates made, int32.
-    """
-
-    params: Pair
-    rest: Pair
-    opt: Pair
-    average: tuple[Any, Any]
-    step: jax.Array
-
-
-def no_penalty(critic, real, fake, *, key):
-    """The plain GAN: nothing is added to the discriminator's loss."""
-    return 0.0
-
-
-@dataclass(frozen=True)
-class GAN:
-    """What is trained, without its arrays: two networks, a loss, an optimiser for each player.
-
-    generator, discriminator: functions of `rngs` that return an nnx.Module; a class with only that argument will do.
-        The generator maps latents (B, latent_dim) to samples (B, ...), the discriminator maps samples to logits (B,).
-    loss: a Loss (losses.py). latent_dim: latents are drawn from N(0, I) of that dimension.
-    optimizer: one optax transformation for both players, or a Pair of two.
-    penalty: function (critic, real, fake, *, key) -> scalar, added to the discriminator's loss; critic maps a batch to
-        its logits.
-    averaging: decay of the generator's moving average, in [0, 1); 0 keeps the latest weights. The first steps use a
-        smaller one, so that the average forgets the untrained network.
-
-    Two GANs built from the same parts are equal and share their compiled programs. Raises ValueError on parts that
-    cannot be trained.
-    """
-
-    generator: Callable[..., nnx.Module]
-    discriminator: Callable[..., nnx.Module]
-    loss: Loss = non_saturating
-    latent_dim: int = 64
-    optimizer: Any = ADAM
-    penalty: Callable[..., jax.Array | float] = no_penalty
-    averaging: float = 0.999
-
-    def __post_init__(self):
-        for name in Pair._fields:
-            if isinstance(build := getattr(self, name), nnx.Module) or not callable(build):
-                raise ValueError(
-                    f"GAN builds its networks itself, from a key: {name} must be a function of rngs that returns an "
-                    f"nnx.Module, e.g. lambda rngs: MLP((64, 128, 2), rngs=rngs); got {type(build).__name__}."
-                )
-        if not isinstance(self.loss, Loss):
-            raise ValueError(f"loss must be a Loss, e.g. losses.non_saturating; got {type(self.loss).__name__}.")
-        if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging is the decay of a moving average, in [0, 1); got {self.averaging}.")
-        if not isinstance(self.optimizer, Pair):
-            object.__setattr__(self, "optimizer", Pair(self.optimizer, self.optimizer))
-
-    @partial(jax.jit, static_argnums=0)
-    def init(self, key: jax.Array) -> GANState:
-        """A fresh state. The key decides every weight, and the dropout masks of the whole training.
-
-        Raises ValueError where a penalised discriminator mixes samples, by BatchNorm say: penalties.py says why.
-        """
-        g_key, d_key = jax.random.split(key)
-        g, g_rest = _arrays(self.generator(rngs=nnx.Rngs(g_key)))
-        critic = self.discriminator(rngs=nnx.Rngs(d_key))
-        if self.penalty is not no_penalty:
-            refuse_mixing(critic)
-        d, d_rest = _arrays(critic)
-        opt = Pair(self.optimizer.generator.init(g), self.optimizer.discriminator.init(d))
-        return GANState(Pair(g, d), Pair(g_rest, d_rest), opt, average=(g, g_rest), step=jnp.int32(0))
-
-    def step(self, state: GANState, real: jax.Array, key: jax.Array) -> tuple[GANState, dict[str, jax.Array]]:
-        """Move D, then move G against the new D, on one batch. Goodfellow et al. 2014, algorithm 1 with k = 1."""
-        z_key, penalty_key = jax.random.split(key)
-        z = jax.random.normal(z_key, (len(real), self.latent_dim))
-        params, rest, opt = state.params, state.rest, state.opt
-        # One forward pass of G serves both players: D needs its samples, G the way back from them to its weights.
-        generate = partial(forward, self.generator, rest=rest.generator, x=z)
-        fake, pull_back, g_rest = jax.vjp(generate, params.generator, has_aux=True)
-
-        def d_objective(d):
-            logits, d_rest = judge(self.discriminator, d, rest.discriminator, real, fake)
-            penalty = self.penalty(lambda x: forward(self.discriminator, d, d_rest, x)[0], real, fake, key=penalty_key)
-            return self.loss.discriminator(*logits) + penalty, (logits, d_rest)
-
-        (d_loss, (logits, d_rest)), d_grads = jax.value_and_grad(d_objective, has_aux=True)(params.discriminator)
-        d, d_opt = descend(self.optimizer.discriminator, d_grads, opt.discriminator, params.discriminator)
-
-        def g_objective(fake):
-            logits, new_rest = judge(self.discriminator, d, d_rest, real, fake)
-            return self.loss.generator(*logits), new_rest
-
-        (g_loss, d_rest), slope = jax.value_and_grad(g_objective, has_aux=True)(fake)
-        (g_grads,) = pull_back(slope)
-        g, g_opt = descend(self.optimizer.generator, g_grads, opt.generator, params.generator)
-        average = moving_average(state.average, (g, g_rest), state.step, self.averaging)
-        state = GANState(Pair(g, d), Pair(g_rest, d_rest), Pair(g_opt, d_opt), average, state.step + 1)
-        return state, measure(d_loss, g_loss, logits, d_grads, g_grads)
-
-    def sample(self, state: GANState, key: jax.Array, n: int, *, average: bool = True) -> jax.Array:
-        """n samples (n, ...) for n fresh latents; see `generate`."""
-        return self.generate(state, jax.random.normal(key, (n, self.latent_dim)), average=average)
-
-    @partial(jax.jit, static_argnums=0, static_argnames="average")
-    def generate(self, state: GANState, z: jax.Array, *, average: bool = True) -> jax.Array:
-        """Samples (n, ...) for latents z (n, latent_dim), BatchNorm and dropout in evaluation mode.
-
-        average: with the averaged weights; False takes the latest ones.
-        """
-        weights = state.average if average else (state.params.generator, state.rest.generator)
-        return forward(self.generator, *weights, z, train=False)[0]
-
-    @partial(jax.jit, static_argnums=0)
-    def logits(self, state: GANState, x: jax.Array) -> jax.Array:
-        """The discriminator's logits (n,) for samples x (n, ...), in evaluation mode."""
-        return forward(self.discriminator, state.params.discriminator, state.rest.discriminator, x, train=False)[0]
-
-
-@lru_cache(maxsize=64)
-def _graph(build):
-    """The network without its arrays: what nnx.merge needs beside them."""
-    return nnx.split(nnx.eval_shape(lambda: build(rngs=nnx.Rngs(0))), nnx.Param, ...)[0]
-
-
-def _arrays(module):
-    """The module's (params, rest) as plain dictionaries."""
-    _, params, rest = nnx.split(module, nnx.Param, ...)
-    return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
-
-
-def forward(build, params, rest, x, train=True):
-    """One pass of the network that `build` makes, with these arrays: (result, the new rest)."""
-    module = nnx.merge(_graph(build), params, rest, copy=True)
-    if not train:
-        module.eval()
-    y = module(x)
-    return y, _arrays(module)[1]
-
-
-def judge(build, params, rest, real, fake):
-    """D on real and on fake samples, never mixed in one batch: ((real_logits, fake_logits), the new rest)."""
-    real_logits, rest = forward(build, params, rest, real)
-    fake_logits, rest = forward(build, params, rest, fake)
-    return (real_logits, fake_logits), rest
-
-
-def descend(optimizer, grads, opt, params):
-    """One update of one player: (new params, new optimiser state)."""
-    updates, opt = optimizer.update(grads, opt, params)
-    return optax.apply_updates(params, updates), opt
-
-
-def moving_average(average, latest, step, decay):
-    """average + (1 − decay)·(latest − average), for floats; other arrays (dropout keys) are taken as they are."""
-    if not decay:
-        return latest
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))  # short memory at first: forget the untrained network
-    return jax.tree.map(
-        lambda a, b: decay * a + (1 - decay) * b if jnp.issubdtype(b.dtype, jnp.floating) else b, average, latest
-    )
-
-
-MEASURED = "d_loss", "g_loss", "d_real", "d_fake", "d_grad", "g_grad"
-
-
-def measure(d_loss, g_loss, logits, d_grads, g_grads):
-    """What `step` reports, all scalars: losses, mean σ(logit) on real and fake (D(x), D(G(z))), gradient norms."""
-    d_real, d_fake = (jax.nn.sigmoid(s).mean() for s in logits)
-    norms = dict(d_grad=optax.tree.norm(d_grads), g_grad=optax.tree.norm(g_grads))
-    return dict(d_loss=d_loss, g_loss=g_loss, d_real=d_real, d_fake=d_fake, **norms)
-
-
-def _advance(gan, state, images, key, *, batch_size, length):
-    """`length` steps in one compiled program: (state, metrics of shape (length,)), with "finite" for each player.
-
-    The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read. And `fit`
-    goes back to it when a step fails.
-    """
-
-    def one(state, _):
-        # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
-        batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
-        real = images[jax.random.randint(batch_key, (batch_size,), 0, len(images))]
-        return gan.step(state, real, step_key)
-
-    if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
-        state, metrics = one(state, None)
-        metrics = jax.tree.map(lambda m: m[None], metrics)
-    else:
-        state, metrics = jax.lax.scan(one, state, length=length)
-    # Weights that are not finite stay so: a look at the last ones will do, where losses and gradients are free.
-    finite = Pair(_finite(metrics, "g", state.params.generator), _finite(metrics, "d", state.params.discriminator))
-    return state, metrics | {"finite": finite}
-
-
-@lru_cache
-def compiler_options(convolutional: bool = False):
-    """Options for jax.jit that make training faster on a CPU, or None for the compiler's own.
-
-    From 0.10 on jaxlib hands matrix products to YNNPACK, else to Eigen. For networks with convolutions Eigen is the
-    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once a session.
-    """
-    eigen = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}  # YNNPACK for sums alone
-    try:
-        jax.jit(lambda x: x, compiler_options=eigen).lower(0.0).compile()
-    except Exception:  # an older jaxlib, or no CPU; which error differs between versions
-        return None
-    return eigen if convolutional or _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else None
-
-
-def _seconds_of_products(options):
-    """How long a dense layer takes, forwards and backwards, compiled with these options."""
-    x, weights = jnp.ones((128, 512)), jnp.full((512, 1024), 0.01)
-    return _seconds(jax.jit(jax.grad(lambda a: ((a[0] @ a[1]) ** 2).sum()), compiler_options=options), (x, weights))
-
-
-def _seconds(fn, *args):
-    """The best of four calls, without the first, which compiles."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        jax.block_until_ready(fn(*args))
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
-
-
-def is_convolutional(state: GANState) -> bool:
-    """Does a network of this state hold a convolution's kernel?"""
-    return any(p.ndim > 2 for p in jax.tree.leaves(state.params))
-
-
-@lru_cache
-def _program(convolutional):
-    """`_advance`, compiled; not at import, when the device is still the reader's to choose."""
-    static = "gan", "batch_size", "length"
-    return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options(convolutional))
-
-
-def _finite(metrics, player, params):
-    """Are this player's losses and gradients, and its last weights, all finite?"""
-    arrays = metrics[f"{player}_loss"], metrics[f"{player}_grad"], *jax.tree.leaves(params)
-    return jnp.stack([jnp.isfinite(a).all() for a in arrays]).all()
-
-
-def _run(gan, state, images, key, *, batch_size, length):
-    """`length` steps, or those before the first that fails: (state, metrics of these steps, the failed one's or None)."""
-    program = _program(is_convolutional(state))
-    new, metrics = program(gan, state, images, key, batch_size=batch_size, length=length)
-    finite = metrics.pop("finite")
-    step = int(state.step)
-    metrics = {"step": np.arange(step + 1, step + 1 + length)} | jax.tree.map(np.asarray, metrics)
-    if finite.generator and finite.discriminator:
-        return new, metrics, None
-    if length == 1:
-        player = "generator" if finite.discriminator else "discriminator"  # D moves first: a bad D spoils G
-        return state, {name: v[:0] for name, v in metrics.items()}, (player, {k: v[0] for k, v in metrics.items()})
-    parts = []
-    for _ in range(length):  # the chunk again, from its start, to find the step
-        state, part, failed = _run(gan, state, images, key, batch_size=batch_size, length=1)
-        parts.append(part)
-        if failed:
-            break
-    return state, jax.tree.map(lambda *p: np.concatenate(p), *parts), failed
+BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 def fit(
-    gan: GAN,
-    state: GANState,
-    images: jax.Array,
+    model: Any,
+    state: Any,
+    data: Any,
     *,
     steps: int,
     key: jax.Array,
     batch_size: int = 128,
     chunk: int | None = None,
     every: int | None = None,
-    callback: Callable[[GANState], Any] | None = None,
+    callback: Callable[[Any], Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool = True,
-) -> tuple[GANState, dict[str, np.ndarray]]:
-    """Train for `steps` updates of each player on random batches of `images` (N, ...), floats.
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Train a model for `steps` updates on random batches of `data`.
 
+    data: an array (N, ...), or a pytree of arrays with a common first axis, such as (images, labels). A batch has the same
+        structure, with batch_size for N. It lies on the device as it is: uint8 stays uint8.
     chunk: steps in one compiled `lax.scan`. Default: `chunk_for(state)`, measured on this device, or somewhat fewer that
         divide `every`: one program less to compile. The bar names it.
     every, callback: callback(state) is called before the first step and after each `every` steps, e.g. to keep samples.
-        A dictionary {name: number} that it returns appears beside the bar and in the history, NaN
-        at the steps between.
-    checkpoint: a file. State and history are saved there after each `every` steps and at the end. If it is there
-        already, training goes on from it, up to `steps` steps after the `state` given, as if never stopped.
-    progress: a bar with the losses, D(x), D(G(z)) and images/s.
+        A dictionary {name: number} that it returns appears beside the bar and in the history, NaN at the steps between.
+    checkpoint: a file. State and history are saved there after each `every` steps, after a minute without that, and at the
+        end. If it is there already, training goes on from it, up to `steps` steps after the `state` given, as if never
+        stopped; the callback sees the state at which it goes on.
+    progress: a bar with the model's metrics and samples/s.
 
-    Returns the new state, and a history: arrays of one entry a step, "step", what `GAN.step` measures, and "seconds"
-    since the start. The state that comes in is left as it was.
+    Returns the new state, and a history: arrays of one entry a step, "step", the metrics, and "seconds" since the start.
+    The state that comes in is left as it was.
 
     On one machine the same state, data and key give the same result, resumed or not: bitwise on a CPU. A GPU adds in any
     order, and each step enlarges the difference. With XLA_FLAGS=--xla_gpu_deterministic_ops=true in the environment
     before JAX starts it is bitwise there, too, and a step takes an eighth to a third longer.
 
     Stops early, says so, and returns what was reached: at an interrupt (Ctrl-C, or the notebook's stop button), at
-    the first loss or gradient that is not finite, with the last finite state, and when the checkpoint cannot be
-    written any more. Call `fit` again to go on.
-    With a checkpoint, the history is that of all its runs.
-    Raises ValueError on data that cannot be trained on, or on a checkpoint of something else; OSError if it cannot be
+    the first metric or weight that is not finite, with the last finite state, and when the checkpoint cannot be
+    written any more. Call `fit` again to go on. With a checkpoint, the history is that of all its runs.
+    An error in the callback carries what was reached, as its `state` and `history`; the checkpoint has that, too.
+    Raises ValueError on what cannot be trained (on), or on a checkpoint of another experiment; OSError if it cannot be
     written at the start.
     """
-    images = _check(gan, images, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
+    data = _check(model, state, data, key, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
     every = every or steps
     chunk = min(chunk or _that_divides(every, chunk_for(state)), every)
-    run = partial(_run, gan, images=images, key=key, batch_size=batch_size)
+    run = partial(_run, model, data=data, key=key, batch_size=batch_size)
+    names = _names(model, state, data, key, batch_size=batch_size, length=next(_lengths(steps, every, chunk)))
     with _Interrupt() as interrupt:
         first = int(state.step)
-        state, log = _resume(checkpoint, state)
-        done = kept = int(state.step) - first
-        failed = trouble = None
+        file = RunFile(checkpoint, partial(describe, model, state, data, key, batch_size))
+        state, past = file.resume(state)
+        log = History(names, past, getattr(model, "describe", None))
+        done = int(state.step) - first
+        failed = None
         bar = tqdm(total=steps, initial=min(done, steps), file=sys.stdout, disable=not progress, bar_format=BAR)
         with bar:
             bar.set_description_str(f"{chunk} at a time", refresh=False)
-            if callback and not done:
-                interrupt.around(callback, state)
-            for length in _lengths(steps, every, chunk, done):
-                if interrupt.noted:
-                    break
-                state, metrics, failed = run(state, length=length)
-                log.add(metrics)
-                done = int(state.step) - first
-                bar.set_postfix_str(log.summary(batch_size), refresh=False)
-                bar.update(done - bar.n)
-                if failed:
-                    break
-                if callback and done % every == 0:
-                    log.measured(interrupt.around(callback, state))
-                    bar.set_postfix_str(log.summary(batch_size), refresh=False)
-                if checkpoint and done % every == 0:
-                    kept, trouble = done, _keep(checkpoint, state, log)
-                    if trouble:
+            try:
+                if callback:
+                    interrupt.around(callback, state, log, note=done % every == 0)
+                for length in _lengths(steps, every, chunk, done):
+                    if interrupt.noted or file.trouble:
                         break
-            if checkpoint and kept != done:
-                trouble = _keep(checkpoint, state, log)
+                    state, metrics, failed = run(state, length=length)
+                    log.add(metrics)
+                    done = int(state.step) - first
+                    if done % every == 0 or file.is_due():
+                        file.keep(state, log)
+                    bar.set_postfix_str(log.summary(batch_size), refresh=False)
+                    bar.update(done - bar.n)
+                    if failed:
+                        break
+                    if callback and done % every == 0:
+                        interrupt.around(callback, state, log, note=True)
+                        bar.set_postfix_str(log.summary(batch_size), refresh=False)
+            except Exception as error:  # of the callback, or of the device
+                error.state, error.history = state, log.arrays()
+                error.add_note(
+                    f"fit had reached step {int(state.step):,}. That is with this error, as its .state and .history; in a "
+                    "notebook: import sys; sys.last_value.state"
+                )
+                raise
+            file.keep(state, log)
             if failed:
-                bar.write(_diagnosis(first + done + 1, *failed), file=sys.stdout)
-            elif done < steps and not trouble:
+                bar.write(diagnosis(first + done + 1, *failed), file=sys.stdout)
+            elif done < steps and not file.trouble:
                 bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
             if not log.clock[1:] and done >= steps:
                 bar.write(
                     f"{checkpoint} holds step {first + done:,} already. To go on, ask for more steps.", file=sys.stdout
                 )
-            if trouble:
-                bar.write(f"Stopped after {done:,} of {steps:,} steps: {trouble}.", file=sys.stdout)
+            if file.trouble:
+                bar.write(f"Stopped after {done:,} of {steps:,} steps: {file.trouble}.", file=sys.stdout)
         return state, log.arrays()
 
 
-BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+# --- what comes in --------------------------------------------------------------------------------------------------
 
 
-def _check(gan, images, **numbers):
-    """Refuse what cannot be trained on, in words. Returns the images, on the device."""
+def _check(model, state, data, key, **numbers):
+    """Refuse what cannot be trained or trained on, in words, before anything compiles. Returns the data, on the device."""
     for name, value in numbers.items():
-        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
             raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
-    shape, dtype = np.shape(images), getattr(images, "dtype", None)
-    if len(shape) < 2 or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+    if not callable(getattr(model, "step", None)):
+        raise ValueError(f"fit trains a model, an object with init and step such as a GAN; got {type(model).__name__}.")
+    try:
+        hash(model)
+    except TypeError as error:
         raise ValueError(
-            f"images must be a float array of shape (N, ...); got {dtype} of shape {shape}. "
-            "Scale uint8 pixels with x / 127.5 − 1."
-        )
-    images = jnp.asarray(images)
-    if not _all_finite(images):
-        raise ValueError("images hold values that are not finite: look for NaN with np.isnan(images).any().")
-    weights = jax.eval_shape(lambda: _arrays(gan.generator(rngs=nnx.Rngs(0))))
-    made = jax.eval_shape(partial(forward, gan.generator), *weights, jnp.zeros((2, gan.latent_dim)))[0].shape
-    if made[1:] != shape[1:]:
+            f"A model must be hashable, to share compiled programs ({error}): tuples for lists, @dataclass(frozen=True)."
+        ) from None
+    if not hasattr(state, "step"):
         raise ValueError(
-            f"The generator makes samples of shape {made[1:]}, the data's have {shape[1:]}: change one of them."
+            f"state must be what init returns, with its number of updates as `step`; got {type(state).__name__}. "
+            "fit returns two things: state, history = fit(...)."
         )
-    return images
+    check_key(key)
+    data = as_data(data)
+    check_room(data, state)
+    data = jax.tree.map(jnp.asarray, data)
+    if not _all_finite(data):
+        raise ValueError("data hold values that are not finite: look for NaN with np.isnan(x).any().")
+    if hasattr(model, "check"):
+        model.check(data)
+    return data
 
 
-_all_finite = jax.jit(lambda x: jnp.isfinite(x).all())
-
-
-def chunk_for(state: GANState) -> int:
-    """Steps that `fit` puts in one compiled loop: 50, or 1 where the device is slow at convolutions inside a loop."""
-    return 1 if is_convolutional(state) and slowdown_in_loop() > 2 else 50
-
-
-@lru_cache
-def slowdown_in_loop() -> float:
-    """How many times as long the gradient of a convolution takes inside `lax.scan` as outside it, on this device.
-
-    About 10 on a CPU, whose XLA lacks fast convolutions for loops (jax-ml/jax#12868). Measured once a session.
-    """
-    x, weights = jnp.ones((16, 14, 14, 32)), jnp.full((4, 4, 32, 32), 0.01)
-
-    def descend_once(w, _=None):
-        form = dict(window_strides=(2, 2), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        return w - 1e-6 * jax.grad(lambda w: (jax.lax.conv_general_dilated(x, w, **form) ** 2).sum())(w), None
-
-    alone = _seconds(jax.jit(lambda w: descend_once(w)[0]), weights)
-    return _seconds(jax.jit(lambda w: jax.lax.scan(descend_once, w, length=4)[0]), weights) / (4 * alone)
+@jax.jit
+def _all_finite(tree):
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]))
 
 
 def _that_divides(every, most):
@@ -455,72 +183,91 @@ def _lengths(steps, every, chunk, done=0):
                 yield min(length, end - done)
 
 
-def _resume(path, state):
-    """The (state, log) to go on from: the checkpoint's, if there is one."""
-    if path is None:
-        return state, _Log()
-    if not os.path.exists(path):
-        save(path, state)  # finds out now, not after an hour, whether it can be written
-        return state, _Log()
-    kept = restore(path, state)
-    if kept.step < state.step:
-        raise ValueError(
-            f"{path} holds step {int(kept.step):,}, the state given is at step {int(state.step):,} already. Give another "
-            "path, or go on from restore(path, state)."
-        )
-    return kept, _Log(restore_history(path))
+# --- some steps -----------------------------------------------------------------------------------------------------
 
 
-def _keep(path, state, log):
-    """Save both; returns None, or what went wrong."""
-    try:
-        save(path, state, history=log.arrays())
-    except OSError as error:
-        return error.strerror
+def _advance(model, state, data, key, *, batch_size, length):
+    """`length` steps in one compiled program: (state, metrics of shape (length,), which parts' weights are finite).
+
+    The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read. And `fit`
+    goes back to it when a step fails.
+    """
+    n = len(jax.tree.leaves(data)[0])
+
+    def one(state, _):
+        # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
+        batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
+        chosen = jax.random.randint(batch_key, (batch_size,), 0, n)
+        new, metrics = model.step(state, jax.tree.map(lambda x: x[chosen], data), step_key)
+        _check_step(state, new, metrics)
+        return new, OrderedDict(metrics)  # jit sorts the names of a plain one
+
+    if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
+        state, metrics = one(state, None)
+        metrics = jax.tree.map(lambda m: m[None], metrics)
+    else:
+        state, metrics = jax.lax.scan(one, state, length=length)
+    # Weights that are not finite stay so: a look at the last ones will do.
+    return state, metrics, {part: _finite(weights) for part, weights in _parts(state).items()}
 
 
-class _Log:
-    """The history in the making: a dictionary of arrays for each chunk of steps."""
+def _check_step(old, new, metrics):
+    """Refuse a model whose step cannot be repeated, in words that say what it returned."""
+    flat, name_of = jax.tree_util.tree_flatten_with_path, jax.tree_util.keystr
+    was, now = ({name_of(p): f"{jnp.asarray(x).dtype}{list(jnp.shape(x))}" for p, x in flat(s)[0]} for s in (old, new))
+    for name in sorted(was.keys() | now.keys()):
+        if was.get(name) != now.get(name):
+            raise ValueError(
+                f"step must return a state like the one it was given; at {name} that was {was.get(name, 'nothing')}, and it "
+                f"returns {now.get(name, 'nothing')}."
+            )
+    if not isinstance(metrics, dict) or any(jnp.shape(m) != () for m in metrics.values()):
+        shapes = {k: jnp.shape(m) for k, m in metrics.items()} if isinstance(metrics, dict) else type(metrics).__name__
+        raise ValueError(f"step must return (state, metrics), with metrics a dictionary of scalars; got {shapes}.")
 
-    def __init__(self, before=None):
-        nothing = (
-            {"step": np.arange(0)} | {name: np.zeros(0, np.float32) for name in MEASURED} | {"seconds": np.zeros(0)}
-        )
-        self.parts = [nothing, *([before] if before else [])]  # stopped before its first step, a run has all names, too
-        passed = self.parts[-1]["seconds"][-1] if before and len(before["seconds"]) else 0.0
-        self.zero = time.perf_counter() - passed
-        self.clock = [(0, passed)]  # (steps made here, seconds) after each chunk
-        self.said = ""
 
-    def add(self, metrics):
-        """The metrics of the steps just made."""
-        (done, then), n = self.clock[-1], len(metrics["step"])
-        self.clock.append((done + n, time.perf_counter() - self.zero))
-        self.parts.append(metrics | {"seconds": np.linspace(then, self.clock[-1][1], n + 1)[1:]})
+def _parts(state):
+    """{name: arrays} of what is learnt: a field of `params`, or of the state itself, for each network."""
+    learnt = getattr(state, "params", state)
+    return dict(zip(learnt._fields, learnt, strict=True)) if hasattr(learnt, "_fields") else {"weights": learnt}
 
-    def measured(self, numbers):
-        """Numbers that a callback returned, if it did, noted at the last step."""
-        if isinstance(numbers, dict):
-            for name, value in numbers.items():
-                values = np.full(len(self.parts[-1]["step"]), np.nan)
-                values[-1] = value
-                self.parts[-1][name] = values
-            self.said = "".join(f", {name} {value:.3g}" for name, value in numbers.items())
 
-    def summary(self, batch_size):
-        """The words beside the bar: means over the last chunk; images/s without the first one, which compiles."""
-        (n0, t0), (n1, t1) = self.clock[1 if len(self.clock) > 2 else 0], self.clock[-1]
-        m = {name: values.mean() if len(values) else np.nan for name, values in self.parts[-1].items()}
-        return (
-            f"loss D {m['d_loss']:.2f} G {m['g_loss']:.2f}, D(x) {m['d_real']:.2f} D(G(z)) {m['d_fake']:.2f}, "
-            f"{(n1 - n0) * batch_size / (t1 - t0):,.0f} images/s{self.said}"
-        )
+def _finite(tree):
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).all() for x in floats] or [True]).all()
 
-    def arrays(self):
-        """{name: array}, one entry a step; NaN where a number was not measured."""
-        names = dict.fromkeys(name for part in self.parts for name in part)
-        nan = [np.full(len(part["step"]), np.nan) for part in self.parts]
-        return {n: np.concatenate([p.get(n, gap) for p, gap in zip(self.parts, nan, strict=True)]) for n in names}
+
+@lru_cache
+def _program(convolutional):
+    """`_advance`, compiled; not at import, when the device is still the reader's to choose."""
+    static = "model", "batch_size", "length"
+    return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options(convolutional))
+
+
+def _names(model, state, data, key, **sizes):
+    """{name: array of no steps} of what `_run` measures, without compiling. A model that cannot be trained ends here."""
+    metrics = _program(is_convolutional(state)).eval_shape(model, state, data, key, **sizes)[1]
+    return {"step": np.arange(0)} | {name: np.zeros(0, m.dtype) for name, m in metrics.items()}
+
+
+def _run(model, state, data, key, *, batch_size, length):
+    """`length` steps, or those before the first that fails: (state, their metrics, the failed one's report or None)."""
+    program, sizes = _program(is_convolutional(state)), dict(batch_size=batch_size, length=length)
+    new, metrics, sound = program(model, state, data, key, **sizes)
+    step = int(state.step)
+    metrics = {"step": np.arange(step + 1, step + 1 + length)} | {name: np.asarray(m) for name, m in metrics.items()}
+    if all(sound.values()) and all(np.isfinite(m).all() for m in metrics.values()):
+        return new, metrics, None
+    if length == 1:
+        last = {name: m[0] for name, m in metrics.items() if name != "step"}
+        return state, {name: m[:0] for name, m in metrics.items()}, (last, sound)
+    parts = []
+    for _ in range(length):  # the chunk again, from its start, to find the step
+        state, part, failed = _run(model, state, data, key, batch_size=batch_size, length=1)
+        parts.append(part)
+        if failed:
+            break
+    return state, {name: np.concatenate([part[name] for part in parts]) for name in metrics}, failed
 
 
 class _Interrupt:
@@ -542,27 +289,12 @@ class _Interrupt:
         if self.raising:
             raise KeyboardInterrupt
 
-    def around(self, callback, state):
-        """What the reader's callback returns. It may be cut short: the state is safe meanwhile."""
+    def around(self, callback, state, history, note):
+        """Call the reader's callback, and note its numbers. It may be cut short: the state is safe meanwhile."""
         self.raising = True
         try:
-            return callback(state)
+            history.measured(callback(state), note)
         except KeyboardInterrupt:
             self.noted = True
         finally:
             self.raising = False
-
-
-def _diagnosis(step, player, metrics):
-    """What went wrong at this step, whose it is, what to try."""
-    loss, grad = metrics[f"{player[0]}_loss"], metrics[f"{player[0]}_grad"]
-    what = (
-        "its weights overflow"
-        if np.isfinite([loss, grad]).all()
-        else f"its loss is {loss:.3g}, its gradient's norm {grad:.3g}"
-    )
-    return (
-        f"Stopped at step {step:,} because of the {player}: {what}. The state before that step is returned. Try a smaller "
-        "learning rate for it; look for log, sqrt or a division at 0 in its loss (softplus, not log of a sigmoid); "
-        "jax.debug_nans(True) finds the operation."
-    )

@@ -26,7 +26,7 @@ def pytest_configure():
     import jax
     import matplotlib
 
-    from gan_lib.notebook import enable_compilation_cache
+    from gan_lib.device import enable_compilation_cache
 
     enable_compilation_cache()
     if os.environ["JAX_PLATFORMS"] != "cpu":  # a GPU would round the factors of products to 10 bits
@@ -47,7 +47,7 @@ def compile_quickly():
 
     In this process alone. Kernels and programs that it starts, so all notebooks, compile as they do for a reader.
     """
-    from gan_lib.notebook import start_xla
+    from gan_lib.device import start_xla
 
     start_xla(
         "xla_backend_optimization_level=0",

@@ -28,7 +28,8 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest
 
 
-TRAINING, CHECKPOINT, EXERCISES = "gan_lib/training.py", "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
+TRAINING, EXPERIMENT = "gan_lib/training.py", "gan_lib/experiment.py"
+CHECKPOINT, EXERCISES = "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
 IN_TRAINING = "tests/test_training.py -k"
 
 MUTANTS = [
@@ -50,7 +51,7 @@ MUTANTS = [
     ),
     Mutant(
         "interrupt: fit stops",
-        TRAINING, "if interrupt.noted:", "if False:",
+        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
         f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
@@ -65,27 +66,27 @@ MUTANTS = [
     ),
     Mutant(
         "interrupt: a history of no steps has all its names",
-        TRAINING, "self.parts = [nothing, *", "self.parts = [*",
+        "gan_lib/history.py", "self.parts = [names | {\"seconds\": np.zeros(0)}, *", "self.parts = [{\"step\": np.arange(0)}, *",
         f"{IN_TRAINING} before_its_first_step",
     ),
     Mutant(
         "failure: not finite is noticed",
-        TRAINING, "if finite.generator and finite.discriminator:", "if True:",
+        TRAINING, "if all(sound.values()) and all(np.isfinite(m).all() for m in metrics.values()):", "if True:",
         f"{IN_TRAINING} 'overflow or finite'",
     ),
     Mutant(
         "failure: the last finite state is returned",
-        TRAINING, "return state, {name: v[:0]", "return new, {name: v[:0]",
+        TRAINING, "return state, {name: m[:0]", "return new, {name: m[:0]",
         f"{IN_TRAINING} 'overflow or finite'",
     ),
     Mutant(
         "failure: data with NaN is refused",
-        TRAINING, "if not _all_finite(images):", "if False:",
+        TRAINING, "if not _all_finite(data):", "if False:",
         f"{IN_TRAINING} bad_input",
     ),
     Mutant(
         "speed: convolutions are not put into a loop",
-        TRAINING, "return any(p.ndim > 2 for p in jax.tree.leaves(state.params))", "return False",
+        "gan_lib/device.py", "return any(getattr(p, \"ndim\", 0) > 2 for", "return any(False for",
         f"{IN_TRAINING} picks_its_loop",
     ),
     # Sessions that can be lost.
@@ -136,27 +137,27 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoint: tried before the first step",
-        TRAINING, "save(path, state)  # finds out", "pass  # finds out",
+        EXPERIMENT, "self._write(state, {}, 0)  # finds out", "pass  # finds out",
         f"{IN_TRAINING} known_at_the_start",
     ),
     Mutant(
         "checkpoint: a full disk in mid-training loses nothing",
-        TRAINING, "        return error.strerror", "        raise",
+        EXPERIMENT, "            self.trouble = error.strerror\n", "            raise\n",
         f"{IN_TRAINING} full_disk",
     ),
     Mutant(
         "resume: optimisers go on",
-        TRAINING, "return kept, _Log(restore", "return kept._replace(opt=state.opt), _Log(restore",
+        EXPERIMENT, "return kept, restore_history(", "return kept._replace(opt=state.opt), restore_history(",
         f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
         "resume: the average goes on",
-        TRAINING, "return kept, _Log(restore", "return kept._replace(average=state.average), _Log(restore",
+        EXPERIMENT, "return kept, restore_history(", "return kept._replace(average=state.average), restore_history(",
         f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
         "resume: the history goes on",
-        TRAINING, "return kept, _Log(restore_history(path))", "return kept, _Log()",
+        EXPERIMENT, "return kept, restore_history(self.path)", "return kept, None",
         f"{IN_TRAINING} bitwise_the_uninterrupted",
     ),
     Mutant(
@@ -173,7 +174,7 @@ MUTANTS = [
     ),
     Mutant(
         "resume: a state further on than the file is refused",
-        TRAINING, "if kept.step < state.step:", "if False:",
+        EXPERIMENT, "if kept.step < state.step:", "if False:",
         f"{IN_TRAINING} longer_run",
     ),
     # Version drift.
@@ -199,7 +200,7 @@ MUTANTS = [
     ),
     Mutant(
         "versions: no flag for an XLA that may not know it",
-        "gan_lib/notebook.py", "if known and alone:", "if alone:",
+        "gan_lib/device.py", "if known and alone:", "if alone:",
         "tests/test_notebook.py -k sooner",
     ),
     Mutant(
@@ -272,7 +273,7 @@ MUTANTS = [
     ),
     Mutant(
         "notebook: the stop button ends a training",
-        TRAINING, "if interrupt.noted:", "if False:",
+        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
         "tests/test_careless.py -k 02",
     ),
     Mutant(

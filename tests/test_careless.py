@@ -32,7 +32,7 @@ from gan_lib import exercises, features, metrics, training
 class Haste:
     slow, chunks, run = False, 0, staticmethod(training._run)
 
-    def __call__(self, gan, state, images, key, *, batch_size, length):
+    def __call__(self, model, state, data, key, *, batch_size, length):
         self.chunks += 1
         settings, done = dict(batch_size=batch_size, length=1), int(state.step) + length
         if self.slow:
@@ -41,16 +41,13 @@ class Haste:
             time.sleep(0.1)  # so that it lasts until the button is pressed
             jax.config.update("jax_disable_most_optimizations", True)  # a step takes longer to compile than to run
             try:
-                state, metrics, failed = self.run(gan, state, images, key, **settings)
+                state, metrics, failed = self.run(model, state, data, key, **settings)
             finally:
                 jax.config.update("jax_disable_most_optimizations", False)
             metrics = {name: values.repeat(length) for name, values in metrics.items()}
         else:  # compiled or not, a step that can be traced says that all shapes fit
-            program = training._program(training.is_convolutional(state))
-            made, metrics = program.eval_shape(gan, state, images, key, **settings)
-            assert jax.tree.map(jnp.shape, made) == jax.tree.map(jnp.shape, state)
-            failed = None
-            metrics = {name: numpy.full(length, 0.5, numpy.float32) for name in metrics if name != "finite"}
+            names = training._names(model, state, data, key, **settings)
+            failed, metrics = None, {name: numpy.full(length, 0.5, numpy.float32) for name in names}
         metrics["step"] = numpy.arange(done - length, done) + 1
         return state._replace(step=jnp.int32(done)), metrics, failed
 

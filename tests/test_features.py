@@ -17,9 +17,9 @@ import safetensors.numpy
 
 import gan_lib
 from gan_lib import data, features
+from gan_lib.device import OLDEST
 from gan_lib.features import digit_distance, digit_features, fashion_distance, fashion_features
 from gan_lib.metrics import frechet_distance, gaussian
-from gan_lib.notebook import OLDEST
 
 FILES = {kind: data.REPOSITORY / features.FILE.format(kind) for kind in features.LOADERS}
 RNG = np.random.default_rng(0)

@@ -15,7 +15,9 @@ SETUP = """
 import time
 import jax, numpy as np
 from gan_lib.nets import MLP
-from gan_lib.training import GAN, fit, restore
+from gan_lib.checkpoint import restore
+from gan_lib.gan import GAN
+from gan_lib.training import fit
 key = jax.random.key(0)
 points = jax.random.normal(key, (512, 2))
 gan = GAN(lambda rngs: MLP((4, 16, 2), rngs=rngs), lambda rngs: MLP((2, 16, 1), shape=(), rngs=rngs), latent_dim=4)

@@ -14,9 +14,10 @@ from flax import nnx
 from jax import lax
 
 from gan_lib import layers, nets
+from gan_lib.gan import GAN, Pair
 from gan_lib.losses import wasserstein
 from gan_lib.penalties import ZeroCentred
-from gan_lib.training import GAN, Pair, fit
+from gan_lib.training import fit
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 REFERENCE = {

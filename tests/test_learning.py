@@ -13,10 +13,11 @@ import optax
 import pytest
 
 from gan_lib.data import ring
+from gan_lib.gan import GAN, Pair
 from gan_lib.losses import Loss, cross_entropy, fool
 from gan_lib.metrics import mode_coverage
 from gan_lib.nets import MLP
-from gan_lib.training import GAN, Pair, fit
+from gan_lib.training import fit
 
 STEPS = 6000
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 from packaging.requirements import Requirement
 
-from gan_lib import notebook
+from gan_lib import device, notebook
 from gan_lib.notebook import budget, expect, median_ms, receipt
 
 
@@ -122,12 +122,12 @@ def test_a_warning_from_the_courses_code_is_an_error_where_it_is_tested(strict, 
         ("", "--xla_backend_optimization_level=2", 2),  # the reader's own
         ("jax.numpy.ones(3)", None, 3),  # too late
         ("jax.__version__ = '1.2.3'", None, 3),
-        ("jax.config.update('jax_platforms', None); notebook.find_spec = lambda name: name == 'jax_plugins'", None, 3),
+        ("jax.config.update('jax_platforms', None); device.find_spec = lambda name: name == 'jax_plugins'", None, 3),
     ],
 )
 def test_a_receipt_has_xla_compile_sooner_on_a_cpu(before, flags, level):
     code = f"""import os, jax
-from gan_lib import notebook
+from gan_lib import device, notebook
 from jax.extend.backend import get_compile_options
 given = os.environ.get("XLA_FLAGS")
 {before}
@@ -161,14 +161,14 @@ def test_tested_versions_are_those_the_project_installs():
             if not pin.marker or pin.marker.evaluate({"python_version": python, "python_full_version": f"{python}.0"})
         }
         pairs.add((of["jax"], of["flax"]))
-    assert pairs == notebook.TESTED
+    assert pairs == device.TESTED
 
 
 def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     before = jax.config.jax_compilation_cache_dir
     try:
-        notebook.enable_compilation_cache()
+        device.enable_compilation_cache()
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "gan-course" / "xla")
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

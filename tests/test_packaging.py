@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from gan_lib import notebook
+from gan_lib import device
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -87,7 +87,7 @@ def test_pairs_called_tested_are_the_pinned_ones_and_the_floor():
     tested = {(p["jax"], p["flax"]) for python in PYTHONS for system in SYSTEMS for p in [pins(python, system)]}
     lowest = {r.name: r.specifier for r in direct()}
     floor = tuple(str(lowest[name]).removeprefix(">=") for name in ("jax", "flax"))
-    assert {tuple(map(str, pair)) for pair in tested} | {floor} == notebook.TESTED
+    assert {tuple(map(str, pair)) for pair in tested} | {floor} == device.TESTED
 
 
 def test_make_test_floor_installs_the_lowest_versions_allowed():

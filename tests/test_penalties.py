@@ -9,10 +9,12 @@ import pytest
 from flax import nnx
 
 from gan_lib import nets
+from gan_lib.gan import GAN
 from gan_lib.losses import relativistic, wasserstein
 from gan_lib.nets import MLP
 from gan_lib.penalties import OneCentred, ZeroCentred, gradient_penalty, r1, r2, refuse_mixing
-from gan_lib.training import GAN, fit, forward
+from gan_lib.pure import forward
+from gan_lib.training import fit
 
 KEY = jax.random.key(0)
 

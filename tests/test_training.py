@@ -4,6 +4,7 @@ import errno
 import inspect
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -17,9 +18,11 @@ import safetensors.numpy
 from flax import nnx
 
 from gan_lib import nets
+from gan_lib.checkpoint import restore, save
+from gan_lib.gan import GAN, Pair
 from gan_lib.losses import LOSSES, Loss, minimax, non_saturating
 from gan_lib.nets import MLP
-from gan_lib.training import GAN, Pair, fit, restore, save
+from gan_lib.training import fit
 
 KEY = jax.random.key(0)
 DATA = jax.random.normal(jax.random.key(1), (512, 2)) + 2
@@ -315,11 +318,11 @@ def test_numbers_from_the_callback_stand_in_the_history_and_beside_the_bar(capsy
 
 @pytest.mark.slow
 def test_fit_picks_its_loop_by_measurement(monkeypatch, capsys):
-    from gan_lib import training
+    from gan_lib import device, training
 
     flat, convolutional = PLAIN.init(KEY), GAN(nets.small_generator, nets.small_discriminator, latent_dim=16).init(KEY)
     for slowdown, expected in (10.0, 1), (1.0, 50):
-        monkeypatch.setattr(training, "slowdown_in_loop", lambda slowdown=slowdown: slowdown)
+        monkeypatch.setattr(device, "slowdown_in_loop", lambda slowdown=slowdown: slowdown)
         assert (training.chunk_for(flat), training.chunk_for(convolutional)) == (50, expected)
     train(progress=True, steps=50)
     assert "50 at a time" in capsys.readouterr().out
@@ -332,11 +335,11 @@ def test_chunks_divide_the_steps_between_callbacks_where_they_can(monkeypatch, e
     """So that there is one program to compile, not a second one for the steps that are left over."""
     from gan_lib import training
 
-    lengths = []
+    lengths, names = [], train(steps=1)[1].keys() - {"seconds"}
 
-    def run(gan, state, images, key, *, batch_size, length):
+    def run(model, state, data, key, *, batch_size, length):
         lengths.append(length)
-        metrics = dict.fromkeys(training.MEASURED, np.ones(length))
+        metrics = dict.fromkeys(names, np.ones(length))
         return state._replace(step=state.step + length), metrics | {"step": np.arange(length)}, None
 
     monkeypatch.setattr(training, "_run", run)
@@ -347,21 +350,21 @@ def test_chunks_divide_the_steps_between_callbacks_where_they_can(monkeypatch, e
 
 def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
     """Which one that is, is measured; networks with convolutions always get Eigen."""
-    from gan_lib import training
+    from gan_lib import device
 
-    choose = training.compiler_options.__wrapped__  # without its memory
+    choose = device.compiler_options.__wrapped__  # without its memory
     eigen = choose(convolutional=True)
     if eigen is None:
         pytest.skip("this jaxlib has no choice to offer")
     for seconds_of_own, expected in (2.0, eigen), (0.5, None), (1.1, None):
-        monkeypatch.setattr(training, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
+        monkeypatch.setattr(device, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
         assert choose() == expected
         assert choose(convolutional=True) == eigen
 
 
 @pytest.mark.slow
 def test_the_slowdown_in_a_loop_is_a_measured_ratio():
-    from gan_lib.training import slowdown_in_loop
+    from gan_lib.device import slowdown_in_loop
 
     assert 0.3 < slowdown_in_loop() < 1000
     assert slowdown_in_loop() is slowdown_in_loop()  # once a session
@@ -404,7 +407,7 @@ def test_it_names_the_player_whose_loss_is_not_finite(capsys):
     state, history = train(make_gan(loss=naive))
     assert state.step == 0 == len(history["step"])
     out = capsys.readouterr().out
-    assert "Stopped at step 1 because of the generator: its loss is inf" in out
+    assert "Stopped at step 1 because of the generator: g_loss is inf" in out
     assert "softplus" in out
 
 
@@ -444,7 +447,7 @@ def test_an_interrupt_during_the_callback_keeps_what_was_reached():
         (DATA, dict(batch_size="32"), "batch_size must be a whole number of at least 1; got '32'"),
         (DATA, dict(chunk=-1), "chunk must be a whole number"),
         (np.zeros((9, 28, 28), np.uint8), {}, "got uint8 of shape.*127.5"),
-        ([1.0, 2.0], {}, "float array of shape"),
+        ([1.0, 2.0], {}, r"data must be an array \(N, ...\), or several with one N; got shapes \(\), \(\)"),
         (np.zeros(512, np.int32), {}, r"float array of shape \(N, ...\); got int32 of shape \(512,\)"),  # the labels
         (DATA.at[0].set(jnp.nan), {}, "not finite"),
         (jnp.zeros((9, 3)), {}, r"makes samples of shape \(2,\), the data's have \(3,\)"),
@@ -484,12 +487,15 @@ def test_interrupted_and_resumed_is_bitwise_the_uninterrupted_run(tmp_path):
         pass
 
     def die(state):
+        if state.step == 20:
+            shutil.copy(path, earlier)
         if state.step == 40:
             raise Killed
 
-    path = tmp_path / "run.safetensors"
-    with pytest.raises(Killed):  # the state of step 40 is lost, the one of step 20 is on disk
+    path, earlier = tmp_path / "run.safetensors", tmp_path / "earlier.safetensors"
+    with pytest.raises(Killed):
         train(gan, checkpoint=path, callback=die, **options)
+    shutil.copy(earlier, path)  # as if the state of step 40 had been lost, too
     assert restore(path, whole).step == 20
     resumed, again = train(gan, checkpoint=path, **options)
     assert same(resumed, whole)

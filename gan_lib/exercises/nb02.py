@@ -11,7 +11,7 @@ from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
-from gan_lib.training import Pair
+from gan_lib.gan import Pair
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
 

@@ -6,7 +6,7 @@ import numpy as np
 from jax.lax import stop_gradient
 from jax.nn import sigmoid, softplus
 
-from gan_lib.training import Pair
+from gan_lib.gan import Pair
 
 # --- slopes
 

@@ -1,0 +1,164 @@
+"""What cannot be trained is refused in words, before anything compiles: parts, parts that do not fit, data out of reach."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from gan_lib.losses import Loss
+from gan_lib.pure import arrays, create, forward
+
+PLAYERS = "generator", "discriminator"
+B = 12  # samples in a trial batch: layers that look at groups of 2, 3, 4 or 6 can divide it
+REACH = {"tanh": (-1, 1), "logistic": (0, 1)}  # of the functions that generators end in
+
+
+def check_parts(gan) -> None:
+    """Raise ValueError on a part of a GAN that is not what its name says, without building the networks."""
+    for name in PLAYERS:
+        if isinstance(build := getattr(gan, name), nnx.Module) or not callable(build):
+            raise ValueError(
+                f"GAN builds its networks itself, from a key: {name} must be a function of rngs that returns an "
+                f"nnx.Module, e.g. lambda rngs: MLP((64, 128, 2), rngs=rngs); got {_kind(build)}."
+            )
+        optimizer = getattr(gan.optimizer, name)
+        parts = getattr(optimizer, "init", None), getattr(optimizer, "update", None)
+        if isinstance(optimizer, nnx.Optimizer | type) or not all(map(callable, parts)):
+            raise ValueError(
+                "optimizer must be an optax transformation, e.g. optax.adam(2e-4, b1=0.5), or a Pair of two; got "
+                f"{_kind(optimizer)} for the {name}."
+            )
+    if not isinstance(gan.loss, Loss):
+        raise ValueError(f"loss must be a Loss, e.g. losses.non_saturating; got {_kind(gan.loss)}.")
+    if isinstance(gan.latent_dim, bool) or not isinstance(gan.latent_dim, int | np.integer) or gan.latent_dim < 1:
+        raise ValueError(f"latent_dim must be a whole number of at least 1; got {gan.latent_dim!r}.")
+    for name, example in (("penalty", "penalties.OneCentred(10.0)"), ("prepare", "data.scaled")):
+        if isinstance(part := getattr(gan, name), type) or not callable(part):
+            raise ValueError(f"{name} must be a function, e.g. {example}; got {_kind(part)}. Leave it out for none.")
+    if isinstance(gan.averaging, bool | str) or not np.isscalar(gan.averaging) or not 0 <= gan.averaging < 1:
+        raise ValueError(f"averaging is the decay of a moving average, in [0, 1); got {gan.averaging!r}.")
+
+
+def _kind(part):
+    """What stands where a part should: a number or text as it is, of anything else the type."""
+    if isinstance(part, type):
+        return f"the class {part.__name__} itself"
+    return repr(part) if part is None or isinstance(part, str | int | float) else f"a {type(part).__name__}"
+
+
+def check_fit(gan) -> None:
+    """Raise ValueError where latent_dim, networks and optimisers do not fit together. Traces them; compiles nothing."""
+    key = jax.random.key(0)
+    x, wanted = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32), f"latents of shape (B, {gan.latent_dim})"
+    for name in PLAYERS:
+        build = getattr(gan, name)
+        params, rest = jax.eval_shape(partial(_arrays, name, build, key))
+        try:
+            y = jax.eval_shape(partial(forward, build), params, rest, x)[0]
+        except (TypeError, ValueError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise ValueError(f"The {name} does not take {wanted}: {said}{_hint(name, build, params, rest)}") from error
+        shape = getattr(y, "shape", None)
+        if shape is None or shape[:1] != (B,) or not jnp.issubdtype(y.dtype, jnp.floating):
+            given = "None: is its return missing?" if y is None else f"{_shape(y)} for a batch of {B}"
+            raise ValueError(f"The {name} must return floats, an entry of the first axis for each sample; got {given}.")
+        x, wanted = y, f"what the generator makes, of shape {('B', *shape[1:])}".replace("'", "")
+        _check_optimizer(name, getattr(gan.optimizer, name), params)
+
+
+def _arrays(name, build, key):
+    """Those of the network, if it is one."""
+    if not isinstance(module := create(build, key), nnx.Module):
+        raise ValueError(f"{name} must be a function of rngs that returns an nnx.Module; it returned {_kind(module)}.")
+    return arrays(module)
+
+
+def _shape(y):
+    return f"{y.dtype} of shape {y.shape}" if hasattr(y, "shape") else f"a {type(y).__name__}"
+
+
+def _hint(name, build, params, rest):
+    """The latent_dim that the generator does take, if one of its dense layers tells."""
+    widths = {leaf.shape[0] for leaf in jax.tree.leaves(params) if leaf.ndim == 2} if name == "generator" else ()
+    for width in sorted(widths):
+        try:
+            jax.eval_shape(partial(forward, build), params, rest, jax.ShapeDtypeStruct((B, width), jnp.float32))
+        except Exception:
+            continue
+        return f" It takes {width}: GAN(..., latent_dim={width})."
+    return ""
+
+
+def _check_optimizer(name, optimizer, params):
+    """As `descend` will use it."""
+    try:
+        jax.eval_shape(lambda p: optimizer.update(p, optimizer.init(p), p), params)
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"The optimizer of the {name} cannot make a step from gradients alone ({said}). Give one that can, such as "
+            "optax.adam; lbfgs and reduce_on_plateau also ask for the loss."
+        ) from error
+
+
+def ready(prepare, batch) -> jax.Array:
+    """The real samples of a batch, prepared; ValueError unless they are one array of floats (B, ...)."""
+    if isinstance(batch, tuple | list | dict):
+        raise ValueError(
+            f"This GAN learns from one array of samples; got a {type(batch).__name__} of {len(batch)}. mnist() returns "
+            "images and labels: images, labels = mnist(), and give the images."
+        )
+    real = prepare(batch)
+    if real.ndim < 2 or not jnp.issubdtype(real.dtype, jnp.floating):
+        raise ValueError(
+            f"images must be a float array of shape (N, ...); got {real.dtype} of shape {real.shape}. Scale uint8 pixels "
+            "with x / 127.5 − 1, or leave that to the step: GAN(..., prepare=data.scaled)."
+        )
+    return real
+
+
+def check_data(gan, data) -> None:
+    """Raise ValueError on data that is no array of floats, or that the end of the generator keeps it from ever drawing."""
+    if isinstance(data, tuple | list | dict):
+        ready(gan.prepare, data)
+    some = ready(gan.prepare, data[:: max(1, len(data) // 1000)])
+    low, high = float(some.min()), float(some.max())
+    weights = jax.eval_shape(lambda: arrays(create(gan.generator, jax.random.key(0))))
+    z = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32)
+    end = _end(jax.make_jaxpr(partial(forward, gan.generator))(*weights, z).jaxpr)
+    if end not in REACH:
+        return
+    bottom, top = REACH[end]
+    slack = 0.01 * (top - bottom)
+    if low < bottom - slack or high > top + slack or (end == "tanh" and low >= 0):
+        cure = "x / 127.5 − 1" if high > 1 + slack else "2·x − 1" if end == "tanh" else "(x + 1) / 2"
+        name = "a sigmoid" if end == "logistic" else end
+        raise ValueError(
+            f"The generator ends in {name}, which gives values from {bottom} to {top}; the data's go from {low:.3g} to "
+            f"{high:.3g}. Scale them: {cure}."
+        )
+
+
+def _end(jaxpr):
+    """The name of the function that a program's first result comes from, looking through changes of shape and type."""
+    made = {id(v): eqn for eqn in jaxpr.eqns for v in eqn.outvars}
+    var = jaxpr.outvars[0]
+    while eqn := made.get(id(var)):
+        inner = eqn.params.get("jaxpr") or eqn.params.get("call_jaxpr")
+        if inner is not None:
+            at = [id(v) for v in eqn.outvars].index(id(var))
+            inner = getattr(inner, "jaxpr", inner)
+            return _end(inner.replace(outvars=[inner.outvars[at]]))
+        if eqn.primitive.name not in (
+            "reshape",
+            "convert_element_type",
+            "squeeze",
+            "transpose",
+            "broadcast_in_dim",
+            "copy",
+        ):
+            return eqn.primitive.name
+        var = eqn.invars[0]
+    return None
