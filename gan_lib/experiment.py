@@ -57,7 +57,7 @@ def _sums(leaves):
 def alike(one: list, other: list) -> bool:
     """Are these the sketches of the same arrays, up to rounding?"""
     return [a[:2] for a in one] == [b[:2] for b in other] and all(
-        abs(a[2] - b[2]) <= 1e-4 * (a[3] + b[3]) + 1e-12 for a, b in zip(one, other, strict=True)
+        max(abs(a[2] - b[2]), abs(a[3] - b[3])) <= 1e-4 * (a[3] + b[3]) for a, b in zip(one, other, strict=True)
     )
 
 

@@ -46,8 +46,8 @@ class History:
         if note and len(self.parts[-1]["step"]):
             self.measurements += 1
             for name, value in numbers.items():
-                values = np.full(len(self.parts[-1]["step"]), np.nan)
-                values[-1] = value
+                before = self.parts[-1].get(name, np.full(len(self.parts[-1]["step"]), np.nan))
+                values = np.append(before[:-1], value)
                 self.parts[-1] = self.parts[-1] | {name: values}
 
     def summary(self, batch_size: int) -> str:
@@ -98,5 +98,5 @@ def diagnosis(step: int, metrics: dict, sound: dict[str, bool]) -> str:
     return (
         f"Stopped at step {step:,}{whose}: {', '.join(bad) or 'its weights overflow'}. The state before that step is "
         "returned. Try a smaller learning rate for it; look for log, sqrt or a division at 0 in its loss (softplus, not log "
-        "of a sigmoid); `with jax.debug_nans(True):` around fit finds the line."
+        "of a sigmoid): `with jax.debug_nans(True), jax.debug_infs(True):` around fit ends at the operation."
     )
