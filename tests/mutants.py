@@ -29,6 +29,7 @@ class Mutant(NamedTuple):
 
 
 TRAINING, EXPERIMENT = "gan_lib/training.py", "gan_lib/experiment.py"
+HISTORY = "gan_lib/history.py"
 CHECKPOINT, EXERCISES = "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
 IN_TRAINING = "tests/test_training.py -k"
 
@@ -66,7 +67,7 @@ MUTANTS = [
     ),
     Mutant(
         "interrupt: a history of no steps has all its names",
-        "gan_lib/history.py", "self.parts = [names | {\"seconds\": np.zeros(0)}, *", "self.parts = [{\"step\": np.arange(0)}, *",
+        HISTORY, "self.parts = [names | {\"seconds\": np.zeros(0)}, *", "self.parts = [{\"step\": np.arange(0)}, *",
         f"{IN_TRAINING} before_its_first_step",
     ),
     Mutant(
@@ -176,6 +177,114 @@ MUTANTS = [
         "resume: a state further on than the file is refused",
         EXPERIMENT, "if kept.step < state.step:", "if False:",
         f"{IN_TRAINING} longer_run",
+    ),
+    Mutant(
+        "checkpoint: bound by time, not by the end alone",
+        TRAINING, "if done % every == 0 or file.is_due():", "if done % every == 0:",
+        "tests/test_experiment.py -k 'lost_session and None'",
+    ),
+    Mutant(
+        "checkpoint: another experiment's is refused",
+        EXPERIMENT, "if theirs and (other := differences(", "if False and (other := differences(",
+        "tests/test_experiment.py -k another_experiment",
+    ),
+    Mutant(
+        "checkpoint: a file of save says nothing of its experiment",
+        EXPERIMENT, "if theirs is None and not alike(", "if False and not alike(",
+        "tests/test_experiment.py -k file_of_save",
+    ),
+    Mutant(
+        "checkpoint: experiments are compared with a tolerance",
+        EXPERIMENT, "<= 1e-4 * (a[3] + b[3])", "<= 0 * (a[3] + b[3])",
+        "tests/test_experiment.py -k rounding",
+    ),
+    Mutant(
+        "checkpoint: a program is printed without addresses",
+        EXPERIMENT, 'r" at 0x[0-9a-f]+"', 'r" at nowhere"',
+        "tests/test_experiment.py -k another_session",
+    ),
+    Mutant(
+        "checkpoint: two trainings do not overwrite each other",
+        EXPERIMENT, 'and (self._noted() or {}).get("writer") != self.last', "and False",
+        "tests/test_experiment.py -k two_trainings",
+    ),
+    Mutant(
+        "callback: numbers of steps cannot be overwritten",
+        HISTORY, "if name in self.parts[0]]:", "if False]:",
+        "tests/test_experiment.py -k overwritten",
+    ),
+    Mutant(
+        "callback: an error carries what was reached",
+        TRAINING, "error.state, error.history = state, log.arrays()", "pass",
+        "tests/test_experiment.py -k fails_loses_nothing",
+    ),
+    Mutant(
+        "callback: the file is written before it",
+        TRAINING, "if done % every == 0 or file.is_due():", "if file.is_due():",
+        "tests/test_experiment.py -k fails_loses_nothing",
+    ),
+    # Keys.
+    Mutant(
+        "keys: no step repeats another's",
+        TRAINING, "jax.random.fold_in(key, state.step)", "jax.random.fold_in(key, state.step % 100)",
+        f"{IN_TRAINING} key",
+    ),
+    Mutant(
+        "keys: batch and step have two",
+        TRAINING, "batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))",
+        "batch_key = step_key = jax.random.fold_in(key, state.step)",
+        f"{IN_TRAINING} key",
+    ),
+    Mutant(
+        "keys: latents and penalty have two",
+        "gan_lib/gan.py", "z_key, penalty_key = jax.random.split(key)", "z_key = penalty_key = key",
+        f"{IN_TRAINING} key",
+    ),
+    Mutant(
+        "keys: both networks have their own",
+        "gan_lib/gan.py", "g_key, d_key = jax.random.split(key)", "g_key = d_key = key",
+        f"{IN_TRAINING} keys_of_their_own",
+    ),
+    # What is handed over.
+    Mutant(
+        "refused: data that a generator cannot reach",
+        "gan_lib/gan.py", "        check_data(self, data)", "        pass",
+        "tests/test_models.py -k reach",
+    ),
+    Mutant(
+        "refused: parts that do not fit",
+        "gan_lib/gan.py", "        check_fit(self)", "        pass",
+        "tests/test_models.py -k at_once",
+    ),
+    Mutant(
+        "networks: arrays of their own are arrays",
+        "gan_lib/pure.py", "setattr(part, name, nnx.data(value))", "pass",
+        "tests/test_models.py -k array_of_a_network",
+    ),
+    Mutant(
+        "networks: a mode that nobody set is training's",
+        "gan_lib/pure.py", "        _decide(module)", "        pass",
+        "tests/test_models.py -k Attentive",
+    ),
+    Mutant(
+        "networks: what a pass brings along is dropped",
+        "gan_lib/pure.py", "return y, _only(arrays(module)[1], rest)", "return y, arrays(module)[1]",
+        "tests/test_models.py -k Sowing",
+    ),
+    Mutant(
+        "networks: an average of bfloat16 moves",
+        "gan_lib/gan.py", "jax.tree.map(in_full, (g, g_rest))", "(g, g_rest)",
+        "tests/test_models.py -k bfloat16",
+    ),
+    Mutant(
+        "failure: the advice leads to the line",
+        "gan_lib/device.py", "if jax.config.jax_debug_nans or jax.config.jax_debug_infs:", "if False:",
+        "tests/test_models.py -k advice",
+    ),
+    Mutant(
+        "memory: what does not fit is counted",
+        "gan_lib/device.py", "if free is not None and moved + needed > free:", "if False:",
+        "tests/test_models.py -k counted",
     ),
     # Version drift.
     Mutant(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from gan_lib.checkpoint import restore, save
 from gan_lib.gan import GAN, Pair
 from gan_lib.losses import LOSSES, Loss, minimax, non_saturating
 from gan_lib.nets import MLP
+from gan_lib.penalties import OneCentred
 from gan_lib.training import fit
 
 KEY = jax.random.key(0)
@@ -223,6 +225,118 @@ def test_logits_of_the_wrong_shape_are_explained():
 def test_parts_that_cannot_be_trained_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make_gan(**options)
+
+
+# --- its keys -------------------------------------------------------------------------------------------------------
+
+
+class Diary:
+    """A model that learns nothing and writes down what it is given: a draw with its key, and the batch."""
+
+    def init(self, key):
+        return DiaryState(jnp.int32(0))
+
+    def step(self, state, batch, key):
+        drawn = {f"draw {i}": x for i, x in enumerate(jax.random.uniform(key, (4,)))}
+        raw = dict(
+            zip(("key a", "key b"), jax.lax.bitcast_convert_type(jax.random.key_data(key), jnp.int32), strict=True)
+        )
+        return DiaryState(state.step + 1), drawn | raw | {f"row {i}": x for i, x in enumerate(batch)}
+
+
+class DiaryState(NamedTuple):
+    step: jax.Array
+
+
+def diary(steps=400, key=KEY, chunk=None):
+    """(keys of the steps, draws with them, rows of the batches), each (steps, ...)."""
+    model, data = Diary(), jnp.arange(1000, dtype=jnp.int32)
+    _, h = fit(model, model.init(key), data, steps=steps, key=key, batch_size=16, chunk=chunk, progress=False)
+    wide = lambda word: np.stack([h[name] for name in h if name.startswith(word)], axis=1)
+    return jax.vmap(jax.random.wrap_key_data)(wide("key").view(np.uint32)), wide("draw"), wide("row")
+
+
+@pytest.mark.parametrize("chunk", [1, 50])
+def test_every_step_has_a_key_and_a_batch_of_its_own(chunk):
+    keys, draws, rows = diary(steps=400 if chunk > 1 else 230, chunk=chunk)
+    assert len(np.unique(jax.random.key_data(keys), axis=0)) == len(keys)
+    assert len(np.unique(draws, axis=0)) == len(draws)
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    # Even, and one step says nothing of the next, nor of the one 100 steps on.
+    assert abs(draws.mean() - 0.5) < 5 * 12**-0.5 / draws.size**0.5
+    assert abs(rows.mean() - 499.5) < 5 * 1000 * 12**-0.5 / rows.size**0.5
+    for series in draws, rows:
+        for lag in (1, 50, 100):
+            assert abs(np.corrcoef(series[lag:].ravel(), series[:-lag].ravel())[0, 1]) < 5 / series[lag:].size ** 0.5
+
+
+def test_a_steps_key_is_not_the_one_that_drew_its_batch():
+    keys, _, rows = diary(steps=60)
+    draw = jax.vmap(lambda key: jax.random.randint(key, (16,), 0, 1000))
+    stepwise = jax.vmap(lambda n: jax.random.fold_in(KEY, n))(jnp.arange(60))
+    for other in keys, stepwise, jax.vmap(lambda k: jax.random.split(k)[1])(stepwise):
+        assert not (np.asarray(draw(other)) == rows).all(axis=1).any()
+    assert jax.random.key_data(KEY).tolist() not in jax.random.key_data(keys).tolist()
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_no_key_is_used_twice_in_training(chunk):
+    """By JAX's own account, of the whole program: batch, latents, dropout, penalty."""
+    gan = make_gan(discriminator=Dropping, penalty=OneCentred(1.0))
+    with jax.debug_key_reuse(True):
+        state = gan.init(jax.random.clone(KEY))
+        state, _ = train(gan, state=state, key=jax.random.key(2), steps=5, chunk=chunk)
+        gan.sample(state, jax.random.key(4), 5)
+
+
+def test_latents_weights_and_penalty_have_keys_of_their_own():
+    seen = []
+    spy = lambda critic, real, fake, *, key: jax.debug.callback(lambda k, x: seen.append((k, x)), key, fake) or 0.0
+    gan = make_gan(
+        generator=lambda rngs: nnx.Sequential(lambda z: z, nnx.Linear(2, 2, kernel_init=same_weight, rngs=rngs)),
+        discriminator=lambda rngs: nnx.Sequential(nnx.Linear(2, 2, rngs=rngs), lambda x: x.sum(axis=1)),
+        latent_dim=2,
+        penalty=spy,
+    )
+    jax.jit(gan.step)(gan.init(KEY), DATA[:32], KEY)
+    jax.effects_barrier()
+    ((penalty_key, latents),) = seen
+    for key in penalty_key, KEY:
+        assert not np.isclose(jax.random.normal(key, (32, 2)), latents).any()
+    twins = make_gan(generator=Twin, discriminator=lambda rngs: TwinCritic(rngs), latent_dim=2).init(KEY)
+    assert not np.isclose(twins.params.generator["lin"]["kernel"], twins.params.discriminator["lin"]["kernel"]).any()
+
+
+def same_weight(key, shape, dtype):
+    """G is the identity: its samples are the latents."""
+    return jnp.eye(*shape, dtype=dtype)
+
+
+class Twin(nnx.Module):
+    def __init__(self, rngs):
+        self.lin = nnx.Linear(2, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.lin(x)
+
+
+class TwinCritic(Twin):
+    def __call__(self, x):
+        return self.lin(x).sum(axis=1)
+
+
+class Dropping(nnx.Module):
+    """A discriminator with dropout that a penalty can take."""
+
+    def __init__(self, rngs):
+        self.lin, self.drop, self.end = (
+            nnx.Linear(2, 8, rngs=rngs),
+            nnx.Dropout(0.3, rngs=rngs),
+            nnx.Linear(8, 1, rngs=rngs),
+        )
+
+    def __call__(self, x):
+        return self.end(self.drop(self.lin(x)))[:, 0]
 
 
 # --- the loop -------------------------------------------------------------------------------------------------------
