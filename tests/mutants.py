@@ -199,11 +199,6 @@ MUTANTS = [
         "tests/test_experiment.py -k rounding",
     ),
     Mutant(
-        "checkpoint: a program is printed without addresses",
-        EXPERIMENT, 'r" at 0x[0-9a-f]+"', 'r" at nowhere"',
-        "tests/test_experiment.py -k another_session",
-    ),
-    Mutant(
         "checkpoint: two trainings do not overwrite each other",
         EXPERIMENT, 'and (self._noted() or {}).get("writer") != self.last', "and False",
         "tests/test_experiment.py -k two_trainings",
