@@ -4,8 +4,11 @@ much memory there is."""
 import os
 import re
 import time
+import zlib
 from functools import lru_cache
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -119,10 +122,45 @@ def start_xla(*flags: str) -> None:
 
 
 def enable_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that a second run starts in a fraction of the time."""
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    """Keep compiled programs in the user's cache folder, so that a second run starts in a fraction of the time.
+
+    Where nothing can be written there, each run compiles; no cell fails for it.
+    """
+    folder = cache_folder() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        drop_damaged(folder)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def drop_damaged(folder: Path) -> None:
+    """Delete compiled programs that are not whole, as when a kernel was killed while it wrote one.
+
+    JAX warns of each, each time it is wanted, and never replaces it. Looks at those written since the last look.
+    """
+    looked = folder / "looked-at"
+    since = looked.stat().st_mtime - 60 if looked.exists() else 0.0
+    looked.touch()
+    for entry in os.scandir(folder):
+        if entry.name.endswith("-cache") and entry.stat().st_mtime >= since and not _is_whole(Path(entry).read_bytes()):
+            Path(entry).unlink(missing_ok=True)
+
+
+def _is_whole(packed):
+    try:
+        if packed.startswith(b"\x28\xb5\x2f\xfd"):  # Zstandard, which Python 3.14 has
+            import_module("compression.zstd").decompress(packed)
+        else:
+            zlib.decompress(packed)
+    except ImportError:
+        pass  # written by another Python, which can tell
+    except Exception:
+        return False
+    return True
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 import time
 import warnings
 from statistics import median
@@ -31,7 +32,7 @@ def receipt() -> None:
     )
     versions = f"jax {jax.__version__}, flax {flax.__version__}, Python {platform.python_version()}"
     verdict = _verdict(jax.__version__, flax.__version__)
-    print(f"gan_lib {gan_lib.__version__} on {where} · {versions} ({verdict})")
+    say(f"gan_lib {gan_lib.__version__} on {where} · {versions} ({verdict})")
 
 
 def _verdict(*pair):
@@ -79,4 +80,10 @@ def expect(name: str, value, *, at_least=None, at_most=None, near=None, tol=None
     line = f"{'✓' if passed else '✗'} {name}: {value:.4g} (expected {bounds})"
     if not passed and os.environ.get("COURSE_STRICT") == "1":
         raise AssertionError(line)
-    print(line if passed else f"{line}. If you changed a cell above, this may be your finding; else please report it.")
+    say(line if passed else f"{line}. If you changed a cell above, this may be your finding; else please report it.")
+
+
+def say(line: str) -> None:
+    """Print, with ? for what the console cannot show: some lack ✓, · and ×."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "replace").decode(encoding))

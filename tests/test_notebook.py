@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+import zlib
 from pathlib import Path
 
 import jax
@@ -172,3 +173,59 @@ def test_the_compilation_cache_is_in_the_users_cache_folder(monkeypatch, tmp_pat
         assert jax.config.jax_compilation_cache_dir == str(tmp_path / "gan-course" / "xla")
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+# --- places and consoles --------------------------------------------------------------------------------------------
+
+
+def run(code, **env):
+    """What a new Python prints, with these environment variables, from the repository's root."""
+    kept = {name: value for name, value in os.environ.items() if name not in env} | {"JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=kept | {name: value for name, value in env.items() if value is not None},
+        cwd=Path(__file__).parents[1], capture_output=True, check=True,
+    )  # fmt: skip
+
+
+COMPILES = "from gan_lib.notebook import receipt; receipt()\nimport jax\nprint(jax.jit(lambda x: x * 3 + 1)(jax.numpy.arange(4)))"
+
+
+@pytest.mark.slow
+def test_damaged_entries_of_the_cache_are_replaced(tmp_path):
+    folder = tmp_path / "gan-course" / "xla"
+    first = run(COMPILES, XDG_CACHE_HOME=str(tmp_path))
+    entries = {path: path.read_bytes() for path in folder.glob("*-cache")}
+    assert entries
+    for i, (path, whole) in enumerate(entries.items()):
+        path.write_bytes(whole[: i % 3 * len(whole) // 3])  # nothing, a third, two thirds
+    second = run(COMPILES, XDG_CACHE_HOME=str(tmp_path))
+    assert (second.stdout, second.stderr) == (first.stdout, first.stderr)
+    assert {path: len(path.read_bytes()) for path in entries} == {path: len(whole) for path, whole in entries.items()}
+
+
+def test_whole_entries_are_left_alone_and_looked_at_once(tmp_path, monkeypatch):
+    whole, half = tmp_path / "a-cache", tmp_path / "b-cache"
+    whole.write_bytes(zlib.compress(b"program" * 100))
+    half.write_bytes(zlib.compress(b"program" * 100)[:-3])
+    device.drop_damaged(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-cache", "looked-at"]
+    os.utime(whole, (0, 0))
+    monkeypatch.setattr(device, "_is_whole", lambda packed: pytest.fail("it was looked at before"))
+    device.drop_damaged(tmp_path)
+
+
+def test_where_nothing_can_be_cached_no_cell_fails(tmp_path, monkeypatch):
+    (tmp_path / "gan-course").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    device.enable_compilation_cache()
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
+def test_a_console_that_lacks_the_marks_shows_the_line(encoding):
+    code = "from gan_lib.notebook import expect, receipt; receipt(); expect('a', 1, at_least=0)"
+    lines = run(code, PYTHONIOENCODING=encoding).stdout.decode(encoding).splitlines()
+    assert lines[0].startswith("gan_lib ")
+    assert lines[1] == "? a: 1 (expected at least 0)"
