@@ -28,7 +28,8 @@ class Mutant(NamedTuple):
     tests: str  # arguments of pytest
 
 
-TRAINING, CHECKPOINT, EXERCISES = "gan_lib/training.py", "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
+TRAINING, CHECKPOINT = "gan_lib/training.py", "gan_lib/checkpoint.py"
+EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running.py"
 IN_TRAINING = "tests/test_training.py -k"
 
 MUTANTS = [
@@ -237,22 +238,22 @@ MUTANTS = [
     ),
     Mutant(
         "exercise: an endless loop is stopped",
-        EXERCISES, "done.wait(TIME_LIMIT)", "done.wait(30)",
+        RUNNING, "done.wait(TIME_LIMIT)", "done.wait(30)",
         "tests/test_exercises.py -k endless",
     ),
     Mutant(
         "exercise: the stopped thread ends",
-        EXERCISES, 'ending = "" if _stop(thread) else', 'ending = "" if True else',
+        RUNNING, 'ending = "" if _stop(thread) else', 'ending = "" if True else',
         "tests/test_exercises.py -k 'endless or swallows'",
     ),
     Mutant(
         "exercise: an error is told, not raised",
-        EXERCISES, "    except BaseException as error:\n        said", "    except ZeroDivisionError as error:\n        said",
+        RUNNING, "    except BaseException as error:\n        said", "    except ZeroDivisionError as error:\n        said",
         "tests/test_exercises.py -k 'wrong_answers_are_explained or careless'",
     ),
     Mutant(
         "exercise: inputs changed in place are noticed",
-        EXERCISES, "if _contents((args, kwargs)) != before:", "if False:",
+        RUNNING, "if _contents((args, kwargs)) != before:", "if False:",
         "tests/test_exercises.py -k in_place",
     ),
     Mutant(
@@ -277,7 +278,7 @@ MUTANTS = [
     ),
     Mutant(
         "notebook: nonsense keeps no cell for longer than its limit",
-        EXERCISES, "done.wait(TIME_LIMIT)", "done.wait(15)",
+        RUNNING, "done.wait(TIME_LIMIT)", "done.wait(15)",
         "tests/test_careless.py -k 01",
     ),
     # Files.

@@ -23,7 +23,7 @@ import pytest
 from flax import nnx
 
 from gan_lib import exercises
-from gan_lib.exercises import Mistake, NotYet, check, define, exercise, hint, names, progress, same, solution
+from gan_lib.exercises import Mistake, NotYet, check, define, exercise, hint, names, progress, running, same, solution
 
 ROOT = Path(__file__).parents[1]
 NAMES = names()
@@ -455,7 +455,7 @@ def explained(result, fragments=()):
     assert not result.passed
     for fragment in fragments:
         assert fragment in result.message
-    assert not re.search(r"Traceback|packages|gan_lib[/\\]|nb\d\d|0x[0-9a-f]{6}|__init__", result.message)
+    assert not re.search(r"Traceback|packages|gan_lib[/\\]|nb\d\d|0x[0-9a-f]{6}|__init__|running\.py", result.message)
     assert str(ROOT) not in result.message
     assert 15 < len(result.message) < 1500
     assert max(map(len, result.message.splitlines())) < 420
@@ -509,9 +509,9 @@ def test_inputs_changed_in_place_are_noticed(course, fn):
 
 def test_jax_messages_lose_their_paths_and_addresses():
     text = "Bad thing in <function f at 0x7f12ab34cd56> at /a/b-c/gan_lib/exercises/nb01.py:12:4 for jit.\n\nThis typically"
-    assert exercises._brief(ValueError(text)) == "Bad thing in <function f> at for jit."
-    assert exercises._brief(ValueError("one:\n\n  two\n  at /x/y.py:3")) == "one: two"
-    assert len(exercises._brief(ValueError("word " * 500))) <= 300
+    assert running._brief(ValueError(text)) == "Bad thing in <function f> at for jit."
+    assert running._brief(ValueError("one:\n\n  two\n  at /x/y.py:3")) == "one: two"
+    assert len(running._brief(ValueError("word " * 500))) <= 300
 
 
 def test_a_reader_may_print(course, capsys):
@@ -543,11 +543,11 @@ def back_to(count):
 
 
 def test_the_limit_leaves_time_to_stop():
-    assert exercises.TIME_LIMIT + 0.5 < 10
+    assert running.TIME_LIMIT + 0.5 < 10
 
 
 def test_an_endless_loop_is_stopped_and_located(course, monkeypatch, capsys):
-    monkeypatch.setattr(exercises, "TIME_LIMIT", 1.0)
+    monkeypatch.setattr(running, "TIME_LIMIT", 1.0)
     before, handler = threading.active_count(), signal.getsignal(signal.SIGINT)
     start = time.perf_counter()
     assert exercise("98.share")(forever) is course["gan_lib.exercises.nb98"].share
@@ -559,7 +559,7 @@ def test_an_endless_loop_is_stopped_and_located(course, monkeypatch, capsys):
 
 
 def test_a_loop_that_swallows_everything_is_left_behind(course, monkeypatch):
-    monkeypatch.setattr(exercises, "TIME_LIMIT", 0.3)
+    monkeypatch.setattr(running, "TIME_LIMIT", 0.3)
     released = threading.Event()
 
     def stubborn(p, q):
@@ -594,7 +594,7 @@ def test_an_interrupt_inside_passes_through(course):
 
 
 def test_off_the_main_thread_a_check_works_too(course, monkeypatch):
-    monkeypatch.setattr(exercises, "TIME_LIMIT", 0.3)
+    monkeypatch.setattr(running, "TIME_LIMIT", 0.3)
     results = []
     thread = threading.Thread(target=lambda: results.extend(check("98.share", fn) for fn in (right, forever)))
     thread.start()
@@ -613,7 +613,7 @@ from gan_lib.exercises import define, exercise, same
 def half(x):
     return x / 2
 
-exercises.TIME_LIMIT = 1.0
+exercises.running.TIME_LIMIT = 1.0
 start = time.perf_counter()
 
 @exercise("99.half")
@@ -991,7 +991,7 @@ def test_wrong_answers_belong_to_exercises():
 @pytest.fixture
 def patient(monkeypatch):
     """No check is cut short on a busy machine; its time is taken from the processor instead."""
-    monkeypatch.setattr(exercises, "TIME_LIMIT", 60.0)
+    monkeypatch.setattr(running, "TIME_LIMIT", 60.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
