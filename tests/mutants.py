@@ -238,13 +238,28 @@ MUTANTS = [
     ),
     Mutant(
         "exercise: an endless loop is stopped",
-        RUNNING, "done.wait(TIME_LIMIT)", "done.wait(30)",
+        RUNNING, "done.wait(TIME_LIMIT)", "done.wait(8)",
         "tests/test_exercises.py -k endless",
     ),
     Mutant(
         "exercise: the stopped thread ends",
         RUNNING, 'ending = "" if _stop(thread) else', 'ending = "" if True else',
         "tests/test_exercises.py -k 'endless or swallows'",
+    ),
+    Mutant(
+        "exercise: a busy machine is given more time",
+        RUNNING, "while (computed := time.process_time() - used) < TIME_LIMIT", "while (computed := TIME_LIMIT) < TIME_LIMIT",
+        "tests/test_exercises.py -k busy_machine_is_waited_for",
+    ),
+    Mutant(
+        "exercise: a loop inside XLA computes, too",
+        RUNNING, "(computed := time.process_time() - used)", "(computed := time.thread_time() - min(used, 0))",
+        "tests/test_exercises.py -k inside_xla",
+    ),
+    Mutant(
+        "exercise: what waits is not waited for without end",
+        RUNNING, ">= PATIENCE", ">= 12",
+        "tests/test_exercises.py -k waits_is_not",
     ),
     Mutant(
         "exercise: an error is told, not raised",
