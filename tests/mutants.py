@@ -30,6 +30,7 @@ class Mutant(NamedTuple):
 
 TRAINING, CHECKPOINT = "gan_lib/training.py", "gan_lib/checkpoint.py"
 EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running.py"
+COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
 
 MUTANTS = [
@@ -273,8 +274,18 @@ MUTANTS = [
     ),
     Mutant(
         "exercise: infinite values are called so",
-        "gan_lib/exercises/compare.py", "bad = ~np.isfinite(a) & np.isfinite(b)", "bad = np.zeros(np.shape(a), bool)",
+        COMPARE, "bad = ~np.isfinite(a) & np.isfinite(b)", "bad = np.zeros(np.shape(a), bool)",
         "tests/test_exercises.py -k 'same or careless'",
+    ),
+    Mutant(
+        "exercise: what a coincidence would explain is not explained",
+        COMPARE, "chance = single and", "chance = False and",
+        "tests/test_exercises.py -k proves_nothing",
+    ),
+    Mutant(
+        "exercise: a number slightly off is not in reversed order",
+        COMPARE, "if not alike(got, expected, times=3):", "if True:",
+        "tests/test_exercises.py -k proves_nothing",
     ),
     Mutant(
         "notebook: a cell can run twice",

@@ -314,7 +314,7 @@ def test_a_class_can_be_the_exercise(course):
     assert check("98.doubler", HalfDone).state == "open"
     assert check("98.doubler", Idle).passed
     Mine.__call__ = lambda self, x: 3 * x
-    assert "1.5 times the expected one" in check("98.doubler", Mine).message
+    assert "got       [3, 3, 3]" in check("98.doubler", Mine).message
     assert "'Wrong' object has no attribute 'missing'\nline " in check("98.doubler", Wrong).message
     assert check("98.doubler", right).message == "A class is asked for, and you give a function."
     assert check("98.share", Mine).message == "A function is asked for, and you give a class."
@@ -955,6 +955,13 @@ UNLIKE = {
     "just above": (X + np.float32([0, 2e-5, 0, 0]), X, "at index [1]: got 0.70002, expected 0.7 (1 of 4"),
     "just below": (X - np.float32([0, 2e-5, 0, 0]), X, "at index [1]: got 0.69998, expected 0.7 (1 of 4"),
     "unrelated scalars": (0.7, 0.3501, "The result is not the expected one.\ngot       0.7\nexpected  0.3501"),
+    "labels": (1 - np.array([0, 1, 1]), np.array([0, 1, 1]), "it is one minus the expected one, as when real and fake"),
+    "two explanations": (X[::-1] - X, X - X[::-1], "one: the sign is flipped, or the order is reversed."),
+    "one loss flipped": (-4.0, 4.0, "the sign is flipped"),
+    "one number's logarithm": (np.log(0.377), 0.377, "it is the logarithm of the expected one"),
+    "one loss too small": (0.0, 0.5, "it is 0."),
+    "hardly anything": (np.array([0, 1e-7]), np.array([1.0, 0]), "at index [0]: got 0, expected 1"),
+    "n for n - 1": (X * 0.99, X, "it is 0.99 times the expected one"),
     "nan": (np.array([1, np.nan]), np.ones(2), "1 of its 2 entries, the first (nan) at index [1]"),
     "scalar nan": (np.nan, 1.0, "The result is not finite: nan."),
     "nan wanted": (np.ones(2), np.array([1, np.nan]), "at index [1]: got 1, expected nan"),
@@ -986,6 +993,43 @@ def test_same_says_how_two_things_differ(kind):
         same(got, expected, inputs=inputs[0] if inputs else None)
     assert fragment in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+COINCIDENCES = {
+    "a number slightly off": (1.00005, 1.0),
+    "one number in an array": (np.array([1.00005]), np.array([1.0])),
+    "a constant slightly off": (np.full(4, 1.00005), np.ones(4)),
+    "a constant": (np.full(4, 3.0), np.full(4, 2.0)),
+    "the same from both ends": (np.array([1.0, 2.0, 1.00005]), np.array([1.0, 2.0, 1.0])),
+    "symmetric": (SQUARE + SQUARE.T + np.diag([0, 0, 1e-3]), SQUARE + SQUARE.T),
+    "nearly a half": (0.50004, 0.5),
+    "nearly 1, so is its root": (1 + np.array([3e-5, 4e-5, 5e-5]), np.ones(3)),
+    "one more": (1, 0),
+    "twice as many": (4, 2),
+    "twice as many, of two": (4, 2, {"x": np.zeros((2, 3))}),
+    "a share": (0.375, 0.75),
+    "a share and its square": (0.25, 0.5),
+    "a share and the rest": (0.25, 0.75),
+    "one entry": (np.array([0, 1, 4]), np.array([0, 1, 2])),
+    "one entry that is not 0": (np.array([0, 0, 0.71]), np.array([0, 0, 0.34])),
+    "all and none": (np.ones(3, bool), np.zeros(3, bool)),
+    "hardly a factor": (X * np.float32(1.00015), X),
+}
+
+
+@pytest.mark.parametrize("kind", COINCIDENCES)
+def test_a_relation_that_proves_nothing_is_not_named(kind):
+    got, expected, *inputs = COINCIDENCES[kind]
+    with pytest.raises(Mistake, match=r"^The result is not the expected one\.\n"):
+        same(got, expected, inputs=inputs[0] if inputs else None, atol=1e-7)
+
+
+def test_a_relation_holds_as_closely_as_the_answer_has_to():
+    off = np.array([1, 1.02, 0.98, 1])
+    for rtol, named in ((0.05, True), (1e-3, False)):
+        with pytest.raises(Mistake) as caught:
+            same(2.5 * X * off, X, rtol=rtol)
+        assert ("2.5 times" in str(caught.value)) == named
 
 
 def test_same_shows_input_got_expected_and_the_worst_entry():
