@@ -278,6 +278,16 @@ MUTANTS = [
         "tests/test_exercises.py -k 'same or careless'",
     ),
     Mutant(
+        "exercise: a solution pasted into a cell is checked",
+        EXERCISES, """f'@exercise("{name}")', *lines""", "*lines",
+        "tests/test_exercises.py -k pasted_into_a_cell",
+    ),
+    Mutant(
+        "exercise: a solution brings along what it imports",
+        EXERCISES, "(alias.asname or alias.name) in used", "False",
+        "tests/test_exercises.py -k knows_all_its_names",
+    ),
+    Mutant(
         "exercise: what a coincidence would explain is not explained",
         COMPARE, "chance = single and", "chance = False and",
         "tests/test_exercises.py -k proves_nothing",

@@ -1,13 +1,17 @@
 """Exercises: the mechanism on a scratch notebook, then every real exercise against its reference and wrong answers."""
 
+import ast
+import builtins
 import contextlib
 import functools
 import importlib.util
 import inspect
+import json
 import os
 import re
 import signal
 import subprocess
+import symtable
 import sys
 import textwrap
 import threading
@@ -732,20 +736,35 @@ def test_hints_are_escaped(course):
     assert repr(card) == "<a> & b\n  <c>\n  <d>\n  <e>"
 
 
-def test_solutions_show_the_source_without_its_decorator(course):
+def test_solutions_show_the_source_as_a_cell_has_it(course):
     said = repr(solution("98.share"))
-    assert said == (
-        '98.share · solution\n  def share(p, q):\n      """The probability that x is real, <i>given</i> x."""\n'
-        "      return p / (p + q)  # Bayes & nothing else"
-    )
-    assert repr(solution("98.slope")).splitlines()[1:3] == ["  @jax.jit", "  def slope(x, *, key, scale=1.0):"]
-    assert repr(solution("98.doubler")).splitlines()[1] == "  class Doubler:"
+    assert said.splitlines() == [
+        "98.share · solution",
+        '  @exercise("98.share")',
+        "  def share(p, q):",
+        '      """The probability that x is real, <i>given</i> x."""',
+        "      return p / (p + q)  # Bayes & nothing else",
+    ]
+    assert repr(solution("98.slope")).splitlines()[1:4] == [
+        '  @exercise("98.slope")',
+        "  @jax.jit",
+        "  def slope(x, *, key, scale=1.0):",
+    ]
+    assert repr(solution("98.doubler")).splitlines()[1:3] == ['  @exercise("98.doubler")', "  class Doubler:"]
     file = Path(course["gan_lib.exercises.nb98"].__file__)
     file.write_text("# a new line\n" * 3 + SCRATCH, encoding="utf-8")  # after the import, as a git pull does
     assert repr(solution("98.share")).splitlines()[1:] == said.splitlines()[1:]
     text, tree = html_of(solution("98.share"))
     assert "<pre" in text
     assert "return p / (p + q)  # Bayes & nothing else" in "".join(tree.itertext())
+
+
+@pytest.mark.parametrize(("name", "bound"), [("98.share", "share"), ("98.slope", "slope"), ("98.doubler", "Doubler")])
+def test_a_solution_pasted_into_a_cell_is_checked(course, capsys, name, bound):
+    pasted = solution(name).text
+    mine = ran(pasted, bound, exercise=exercise, jax=jax)
+    assert capsys.readouterr().out == f"✓ {name} · yours is used from here on\n"
+    assert mine is not getattr(course["gan_lib.exercises.nb98"], bound)
 
 
 def test_progress_lists_a_notebook(course):
@@ -1107,12 +1126,42 @@ def test_eigenvalues_of_one_dtype_are_enough(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solution_shows_and_a_stub_is_open(name, tmp_path):
-    source = "\n".join(repr(solution(name)).splitlines()[1:])
-    head = re.match(r"\s*(@\S+\s+)*(def|class) \w+", source)
-    assert head
-    assert "define(" not in source
+    source = solution(name).text
+    head = rf'(from \S+ import .+\n)*\n?@exercise\("{re.escape(name)}"\)\n(@\S+\n)*(def|class) \w+'
+    assert re.match(head, source)
+    assert "define" not in source
     stub = "class stub: ..." if isinstance(exercises._EXERCISES[name].reference, type) else "def stub(*a, **k): ..."
     assert check(name, from_file(stub, "stub", tmp_path)).state == "open"
+
+
+@functools.cache
+def bound_in(notebook):
+    """Names that its cells import, define or assign."""
+    (file,) = (ROOT / "notebooks").glob(f"{notebook}_*.ipynb")
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    found = set()
+    for node in ast.walk(ast.parse(re.sub(r"(?m)^( *)[!%].*", r"\1pass", code))):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_solution_pasted_into_its_notebook_knows_all_its_names(name):
+    table, used = [symtable.symtable(solution(name).text, name, "exec")], set()
+    while table:
+        scope = table.pop()
+        table += scope.get_children()
+        known = scope.get_symbols()
+        used |= {s.get_name() for s in known if s.is_referenced() and s.is_global() and not s.is_assigned()}
+    assert used <= bound_in(name[:2]) | set(dir(builtins)) | {
+        line.split()[-1] for line in solution(name).text.splitlines() if line.startswith("from ")
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)

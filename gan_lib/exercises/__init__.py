@@ -171,14 +171,25 @@ def hint(name):
 
 
 def solution(name):
-    """The source of the reference, as a card."""
+    """The source of the reference, with what it imports by name, as a card; pasted into a cell it is checked."""
     reference = bare(_find(name).reference)
     _touch(name)
     source = inspect.getsource(inspect.getmodule(reference))  # by name, as the lines may have moved since the import
-    node = next(node for node in ast.parse(source).body if getattr(node, "name", "") == reference.__name__)
+    body = ast.parse(source).body
+    node = next(node for node in body if getattr(node, "name", "") == reference.__name__)
     first = [d.lineno for d in node.decorator_list if not ast.unparse(d).startswith("define(")] + [node.lineno]
     lines = source.splitlines()[first[0] - 1 : node.end_lineno]
-    return Card(f"{name} · solution", "\n".join(lines), code=True)
+    used = {part.id for part in ast.walk(ast.parse("\n".join(lines))) if isinstance(part, ast.Name)}
+    brought = [
+        f"from {line.module} import {ast.unparse(alias)}"
+        for line in body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+        if (alias.asname or alias.name) in used
+    ]
+    return Card(
+        f"{name} · solution", "\n".join([*brought, *[""] * bool(brought), f'@exercise("{name}")', *lines]), code=True
+    )
 
 
 def progress(notebook=None):
