@@ -317,6 +317,95 @@ MUTANTS = [
         RUNNING, "done.wait(TIME_LIMIT)", "done.wait(15)",
         "tests/test_careless.py -k 01",
     ),
+    Mutant(
+        "notebook: a number that is none is not below a bound",
+        "gan_lib/notebook.py", "(at_most is None or value <= at_most)", "not (at_most is not None and value > at_most)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a number that is none is not above a bound",
+        "gan_lib/notebook.py", "(at_least is None or value >= at_least)", "not (at_least is not None and value < at_least)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a number that is none is not near another",
+        "gan_lib/notebook.py", "(near is None or abs(value - near) <= tol)", "not (near is not None and abs(value - near) > tol)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a TPU has the budget of a GPU",
+        "gan_lib/notebook.py", 'cpu if jax.default_backend() == "cpu" else gpu', 'gpu if jax.default_backend() == "gpu" else cpu',
+        "tests/test_notebook.py -k budget",
+    ),
+    # Chance.
+    Mutant(
+        "keys: one for the modes, one for the noise",
+        "gan_lib/data.py", "key_mode, key_noise = jax.random.split(key)", "key_mode = key_noise = key",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: the penalty's points are drawn anew",
+        "gan_lib/penalties.py", "jax.random.uniform(key, (len(real),)", "jax.random.uniform(jax.random.key(0), (len(real),)",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: a share for each sample between real and fake",
+        "gan_lib/penalties.py", "(len(real),) + (1,) * (jnp.ndim(real) - 1)", "(1,) * jnp.ndim(real)",
+        "tests/test_keys.py -k share_of_its_own",
+    ),
+    Mutant(
+        "keys: each dropout has its own",
+        "gan_lib/layers.py", "rngs.dropout.fork()", "nnx.Rngs(dropout=rngs.dropout.key[...]).dropout",
+        "tests/test_keys.py -k dropout_draws",
+    ),
+    Mutant(
+        "keys: dropout draws at each call",
+        "gan_lib/layers.py", "jax.random.bits(self.rngs(),", "jax.random.bits(self.rngs.key[...],",
+        "tests/test_keys.py -k dropout_draws",
+    ),
+    Mutant(
+        "keys: each layer starts from its own",
+        "gan_lib/layers.py", "nnx.Param(init(rngs.params(), (size,", "nnx.Param(init(jax.random.key(0), (size,",
+        "tests/test_keys.py -k 'one_key and (discriminator or spectral)'",
+    ),
+    Mutant(
+        "keys: a singular vector starts from its own",
+        "gan_lib/layers.py", "jax.random.normal(rngs.params(), layer", "jax.random.normal(jax.random.key(0), layer",
+        "tests/test_keys.py -k 'used_once or (one_key and spectral)'",
+    ),
+    Mutant(
+        "keys: a classifier's step draws images, shifts and nonsense apart",
+        "gan_lib/features.py", "draw, shift, rubbish = jax.random.split(key, 3)", "draw = shift = rubbish = key",
+        "tests/test_keys.py -k classifier_draws",
+    ),
+    Mutant(
+        "keys: a classifier's steps differ",
+        "gan_lib/features.py", "jax.random.fold_in(key, n)", "key",
+        "tests/test_keys.py -k classifier_draws",
+    ),
+    Mutant(
+        "keys: images of nothing are of their own making",
+        "gan_lib/features.py", "kind_key, noise_key, grey_key, order_key = jax.random.split(key, 4)",
+        "kind_key = noise_key = grey_key = order_key = key",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: a kernel distance draws each subset",
+        "gan_lib/metrics.py", "values = [_mmd(rng.choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "values = [_mmd(np.random.default_rng(seed).choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "tests/test_keys.py -k kernel_distance",
+    ),
+    Mutant(
+        "keys: a kernel distance draws its two sets apart",
+        "gan_lib/metrics.py", "values = [_mmd(rng.choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "values = [_mmd(a[i := rng.choice(len(a), n, replace=False)], b[i])",
+        "tests/test_keys.py -k kernel_distance",
+    ),
+    Mutant(
+        "keys: the floor of a distance is ten draws",
+        "gan_lib/features.py", "draws = [rng.choice(unseen", "draws = [np.random.default_rng(0).choice(unseen",
+        "tests/test_keys.py -k floor",
+    ),
     # Files.
     Mutant(
         "files: nothing is unpickled",
