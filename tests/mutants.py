@@ -1,9 +1,10 @@
 """Take away each protection of the course, one at a time, in a copy: a test must notice.
 
-    python tests/mutants.py [WORD ...]     those whose name holds one of the words; without, all (about half an hour)
+    python tests/mutants.py [WORD ...]     those whose name holds one of the words; without, all
 
-Prints a line for each: what was taken away, and how many of the tests named beside it turned red; all of them pass
-while nothing is taken away. Exits with 1 if one went unnoticed.
+All of them take about a quarter of an hour on two cores, of which each runs a mutant at a time in a copy of its own.
+First, all the tests named below have to pass while nothing is taken away. Then it prints a line for each mutant: which
+test noticed what was taken away, and after how long. Exits with 1 if one went unnoticed.
 """
 
 import os
@@ -12,12 +13,15 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 300  # seconds; a test that hangs has noticed
+COPIES = 2  # each with its share of the cores; a run of pytest keeps little more than one busy
 
 
 class Mutant(NamedTuple):
@@ -29,8 +33,9 @@ class Mutant(NamedTuple):
 
 
 TRAINING, EXPERIMENT = "gan_lib/training.py", "gan_lib/experiment.py"
-HISTORY = "gan_lib/history.py"
-CHECKPOINT, EXERCISES = "gan_lib/checkpoint.py", "gan_lib/exercises/__init__.py"
+HISTORY, CHECKPOINT = "gan_lib/history.py", "gan_lib/checkpoint.py"
+EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running.py"
+COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
 
 MUTANTS = [
@@ -342,28 +347,63 @@ MUTANTS = [
     ),
     Mutant(
         "exercise: an endless loop is stopped",
-        EXERCISES, "done.wait(TIME_LIMIT)", "done.wait(30)",
+        RUNNING, "done.wait(TIME_LIMIT)", "done.wait(8)",
         "tests/test_exercises.py -k endless",
     ),
     Mutant(
         "exercise: the stopped thread ends",
-        EXERCISES, 'ending = "" if _stop(thread) else', 'ending = "" if True else',
+        RUNNING, 'ending = "" if _stop(thread) else', 'ending = "" if True else',
         "tests/test_exercises.py -k 'endless or swallows'",
     ),
     Mutant(
+        "exercise: a busy machine is given more time",
+        RUNNING, "while (computed := time.process_time() - used) < TIME_LIMIT", "while (computed := TIME_LIMIT) < TIME_LIMIT",
+        "tests/test_exercises.py -k busy_machine_is_waited_for",
+    ),
+    Mutant(
+        "exercise: a loop inside XLA computes, too",
+        RUNNING, "(computed := time.process_time() - used)", "(computed := time.thread_time() - min(used, 0))",
+        "tests/test_exercises.py -k inside_xla",
+    ),
+    Mutant(
+        "exercise: what waits is not waited for without end",
+        RUNNING, ">= PATIENCE", ">= 12",
+        "tests/test_exercises.py -k waits_is_not",
+    ),
+    Mutant(
         "exercise: an error is told, not raised",
-        EXERCISES, "    except BaseException as error:\n        said", "    except ZeroDivisionError as error:\n        said",
+        RUNNING, "    except BaseException as error:\n        said", "    except ZeroDivisionError as error:\n        said",
         "tests/test_exercises.py -k 'wrong_answers_are_explained or careless'",
     ),
     Mutant(
         "exercise: inputs changed in place are noticed",
-        EXERCISES, "if _contents((args, kwargs)) != before:", "if False:",
+        RUNNING, "if _contents((args, kwargs)) != before:", "if False:",
         "tests/test_exercises.py -k in_place",
     ),
     Mutant(
         "exercise: infinite values are called so",
-        "gan_lib/exercises/compare.py", "bad = ~np.isfinite(a) & np.isfinite(b)", "bad = np.zeros(np.shape(a), bool)",
+        COMPARE, "bad = ~np.isfinite(a) & np.isfinite(b)", "bad = np.zeros(np.shape(a), bool)",
         "tests/test_exercises.py -k 'same or careless'",
+    ),
+    Mutant(
+        "exercise: a solution pasted into a cell is checked",
+        EXERCISES, """f'@exercise("{name}")', *lines""", "*lines",
+        "tests/test_exercises.py -k pasted_into_a_cell",
+    ),
+    Mutant(
+        "exercise: a solution brings along what it imports",
+        EXERCISES, "(alias.asname or alias.name) in used", "False",
+        "tests/test_exercises.py -k knows_all_its_names",
+    ),
+    Mutant(
+        "exercise: what a coincidence would explain is not explained",
+        COMPARE, "chance = single and", "chance = False and",
+        "tests/test_exercises.py -k proves_nothing",
+    ),
+    Mutant(
+        "exercise: a number slightly off is not in reversed order",
+        COMPARE, "if not alike(got, expected, times=3):", "if True:",
+        "tests/test_exercises.py -k proves_nothing",
     ),
     Mutant(
         "notebook: a cell can run twice",
@@ -373,17 +413,107 @@ MUTANTS = [
     Mutant(
         "notebook: an interrupted training can be gone on with",
         TRAINING, "if self.raising:", "if True:",
-        "tests/test_careless.py -k 06",
+        "tests/test_careless.py -k 04",
     ),
     Mutant(
         "notebook: the stop button ends a training",
         TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
-        "tests/test_careless.py -k 02",
+        "tests/test_careless.py -k 04",
     ),
     Mutant(
         "notebook: nonsense keeps no cell for longer than its limit",
-        EXERCISES, "done.wait(TIME_LIMIT)", "done.wait(15)",
-        "tests/test_careless.py -k 01",
+        RUNNING, "done.wait(TIME_LIMIT)",
+        'done.wait(TIME_LIMIT if TIME_LIMIT > 1 or hasattr(_time_up, "once") else setattr(_time_up, "once", 1) or 11)',
+        "tests/test_careless.py -k 04",
+    ),
+    Mutant(
+        "notebook: a number that is none is not below a bound",
+        "gan_lib/notebook.py", "(at_most is None or value <= at_most)", "not (at_most is not None and value > at_most)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a number that is none is not above a bound",
+        "gan_lib/notebook.py", "(at_least is None or value >= at_least)", "not (at_least is not None and value < at_least)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a number that is none is not near another",
+        "gan_lib/notebook.py", "(near is None or abs(value - near) <= tol)", "not (near is not None and abs(value - near) > tol)",
+        "tests/test_notebook.py -k expectation",
+    ),
+    Mutant(
+        "notebook: a TPU has the budget of a GPU",
+        "gan_lib/notebook.py", 'cpu if jax.default_backend() == "cpu" else gpu', 'gpu if jax.default_backend() == "gpu" else cpu',
+        "tests/test_notebook.py -k budget",
+    ),
+    # Chance.
+    Mutant(
+        "keys: one for the modes, one for the noise",
+        "gan_lib/data.py", "key_mode, key_noise = jax.random.split(key)", "key_mode = key_noise = key",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: the penalty's points are drawn anew",
+        "gan_lib/penalties.py", "jax.random.uniform(key, (len(real),)", "jax.random.uniform(jax.random.key(0), (len(real),)",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: a share for each sample between real and fake",
+        "gan_lib/penalties.py", "(len(real),) + (1,) * (jnp.ndim(real) - 1)", "(1,) * jnp.ndim(real)",
+        "tests/test_keys.py -k share_of_its_own",
+    ),
+    Mutant(
+        "keys: each dropout has its own",
+        "gan_lib/layers.py", "rngs.dropout.fork()", "nnx.Rngs(dropout=rngs.dropout.key[...]).dropout",
+        "tests/test_keys.py -k dropout_draws",
+    ),
+    Mutant(
+        "keys: dropout draws at each call",
+        "gan_lib/layers.py", "jax.random.bits(self.rngs(),", "jax.random.bits(self.rngs.key[...],",
+        "tests/test_keys.py -k dropout_draws",
+    ),
+    Mutant(
+        "keys: each layer starts from its own",
+        "gan_lib/layers.py", "nnx.Param(init(rngs.params(), (size,", "nnx.Param(init(jax.random.key(0), (size,",
+        "tests/test_keys.py -k 'one_key and (discriminator or spectral)'",
+    ),
+    Mutant(
+        "keys: a singular vector starts from its own",
+        "gan_lib/layers.py", "jax.random.normal(rngs.params(), layer", "jax.random.normal(jax.random.key(0), layer",
+        "tests/test_keys.py -k 'used_once or (one_key and spectral)'",
+    ),
+    Mutant(
+        "keys: a classifier's step draws images, shifts and nonsense apart",
+        "gan_lib/features.py", "draw, shift, rubbish = jax.random.split(key, 3)", "draw = shift = rubbish = key",
+        "tests/test_keys.py -k classifier_draws",
+    ),
+    Mutant(
+        "keys: a classifier's steps differ",
+        "gan_lib/features.py", "jax.random.fold_in(key, n)", "key",
+        "tests/test_keys.py -k classifier_draws",
+    ),
+    Mutant(
+        "keys: images of nothing are of their own making",
+        "gan_lib/features.py", "kind_key, noise_key, grey_key, order_key = jax.random.split(key, 4)",
+        "kind_key = noise_key = grey_key = order_key = key",
+        "tests/test_keys.py -k used_once",
+    ),
+    Mutant(
+        "keys: a kernel distance draws each subset",
+        "gan_lib/metrics.py", "values = [_mmd(rng.choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "values = [_mmd(np.random.default_rng(seed).choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "tests/test_keys.py -k kernel_distance",
+    ),
+    Mutant(
+        "keys: a kernel distance draws its two sets apart",
+        "gan_lib/metrics.py", "values = [_mmd(rng.choice(a, n, replace=False), rng.choice(b, m, replace=False))",
+        "values = [_mmd(a[i := rng.choice(len(a), n, replace=False)], b[i])",
+        "tests/test_keys.py -k kernel_distance",
+    ),
+    Mutant(
+        "keys: the floor of a distance is ten draws",
+        "gan_lib/features.py", "draws = [rng.choice(unseen", "draws = [np.random.default_rng(0).choice(unseen",
+        "tests/test_keys.py -k floor",
     ),
     # Files.
     Mutant(
@@ -439,55 +569,88 @@ def copy(target):
         (target / name).write_bytes((ROOT / name).read_bytes())
 
 
-def outcome(folder, tests):
-    """(how many tests fail, how many pass, what pytest prints), in this folder, with the gan_lib that lies there."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *shlex.split(tests)]
+def outcome(folder, tests, *options, timeout=None):
+    """(the first test that fails or "", what pytest prints), in this folder, with the gan_lib that lies there."""
+    options = ["-q", "-p", "no:cacheprovider", "--tb=short", *options]
+    command = [sys.executable, "-m", "pytest", *options, *shlex.split(tests)]
     try:
         done = subprocess.run(
             command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)},
-            capture_output=True, text=True, timeout=TIMEOUT,
+            capture_output=True, text=True, timeout=timeout,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return 1, 0, ""
-    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", done.stdout)}
-    red = counts.get("failed", 0) + counts.get("error", 0)
-    if done.returncode and not red:  # the mutant ended pytest itself
-        red = 1
-    if not red and not counts.get("passed"):
-        raise RuntimeError(f"{tests}: no test ran\n{done.stdout}\n{done.stderr}")
-    return red, counts.get("passed", 0), done.stdout
+        return f"still running after {timeout:.0f} s", ""
+    printed = f"{done.stdout}\n{done.stderr}"
+    if done.returncode:
+        found = re.search(r"(?m)^(?:FAILED|ERROR) (?:tests/)?(.+?)(?: - .*)?$", done.stdout)
+        if done.returncode == 5:
+            raise SystemExit(f"{tests}: no test ran\n{printed}")
+        return found[1] if found else "pytest, which ended", printed  # the mutant ended it, or cannot be imported
+    return "", printed
+
+
+def together(selections):
+    """Arguments of pytest for all of these, a run for each set of files: JAX is loaded, and a test run, but once."""
+    words = defaultdict(list)
+    for selection in dict.fromkeys(selections):
+        files, _, chosen = selection.partition(" -k ")
+        words[files].append("".join(shlex.split(chosen)))
+    for files, chosen in words.items():
+        yield files if "" in chosen else f"{files} -k {shlex.quote(' or '.join(f'({word})' for word in chosen))}"
 
 
 def main(words):
-    unnoticed, sound = [], set()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder) / "course"
-        copy(folder)
-        for mutant in MUTANTS:
-            if words and not any(word in mutant.what for word in words):
-                continue
-            path = folder / mutant.file
-            whole = path.read_text(encoding="utf-8")
-            if whole.count(mutant.old) != 1:
-                raise SystemExit(
-                    f"{mutant.what}: {mutant.file} has {mutant.old!r} {whole.count(mutant.old)} times, not once"
-                )
-            if mutant.tests not in sound:
-                failed, _, printed = outcome(folder, mutant.tests)
-                if failed:
-                    raise SystemExit(f"{printed}\n{mutant.tests}: fails while nothing is taken away")
-                sound.add(mutant.tests)
-            path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
-            start = time.perf_counter()
-            failed, passed, _ = outcome(folder, mutant.tests)
+    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.what for word in words)]
+    for what, file, old, *_ in chosen:
+        times = (ROOT / file).read_text(encoding="utf-8").count(old)
+        if times != 1:
+            raise SystemExit(f"{what}: {file} has {old!r} {times} times, not once")
+    chosen.sort(key=lambda mutant: "careless" not in mutant.tests)  # the longest first, so that no core waits for one
+    place, cores = threading.local(), sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    places, took = iter(range(COPIES)), {}  # {files: seconds of their tests while nothing is taken away}
+
+    def settle(folder):
+        """A copy and a share of the cores for this thread; what it starts stays there, too."""
+        number = next(places)
+        place.folder = Path(folder) / str(number)
+        copy(place.folder)
+        if cores:
+            os.sched_setaffinity(0, cores[number::COPIES] or cores)
+
+    def sound(tests):
+        start = time.perf_counter()
+        failed, printed = outcome(place.folder, tests)
+        if failed:
+            raise SystemExit(f"{printed}\n{failed}: fails while nothing is taken away")
+        took[tests.partition(" -k ")[0]] = time.perf_counter() - start
+
+    def taken_away(mutant):
+        path, start = place.folder / mutant.file, time.perf_counter()
+        patience = 60 + 2 * took[mutant.tests.partition(" -k ")[0]]  # a test that hangs has noticed
+        whole = path.read_text(encoding="utf-8")
+        path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
+        try:
+            noticed, _ = outcome(place.folder, mutant.tests, "--exitfirst", timeout=patience)
+        finally:
             path.write_text(whole, encoding="utf-8")
-            print(
-                f"{'noticed' if failed else 'UNNOTICED':<9}  {failed:>3} of {failed + passed:>3} red  "
-                f"{time.perf_counter() - start:4.0f} s  {mutant.what}",
-                flush=True,
-            )
-            unnoticed += [] if failed else [mutant.what]
-    return bool(unnoticed)
+        seconds = time.perf_counter() - start
+        print(f"{'noticed' if noticed else 'UNNOTICED':<9} {seconds:4.0f} s  {mutant.what}  ({noticed})", flush=True)
+        return bool(noticed)
+
+    start = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ThreadPoolExecutor(COPIES, initializer=settle, initargs=(folder,)) as pool,
+    ):
+        try:
+            for done in as_completed([pool.submit(sound, tests) for tests in together(m.tests for m in chosen)]):
+                done.result()
+            print(f"{'sound':<9} {time.perf_counter() - start:4.0f} s  nothing is taken away", flush=True)
+            noticed = [done.result() for done in as_completed([pool.submit(taken_away, m) for m in chosen])]
+        finally:
+            pool.shutdown(cancel_futures=True)
+    print(f"{sum(noticed)} of {len(noticed)} noticed in {time.perf_counter() - start:.0f} s")
+    return not all(noticed)
 
 
 if __name__ == "__main__":

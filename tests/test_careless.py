@@ -209,7 +209,7 @@ def nonsense(run, stub, name):
     ask |= {"threads": "threading.active_count()"}
     threads = run("", ask={"threads": "threading.active_count()"}).asked["threads"]
     for kind, (body, words) in NONSENSE.items():
-        run(f"exercises.TIME_LIMIT = {0.2 if kind == 'endless' else 9.0}")
+        run(f"exercises.running.TIME_LIMIT = {0.2 if kind == 'endless' else 9.0}")
         code = re.sub(r"(?m)^( +)\.\.\.$", r"\1" + body.replace("NAME", repr(name)), stub)
         assert code != stub
         ran = run(code, ask=ask)

@@ -42,7 +42,10 @@ def test_an_expectation_that_is_met(value, bounds, capsys):
         (1.37, dict(near=1.386, tol=0.01), "(expected 1.386 ± 0.01)"),
         (1.40, dict(near=1.386, tol=0.01), "(expected 1.386 ± 0.01)"),
         (float("nan"), dict(at_least=0), "nan"),
+        (float("nan"), dict(at_most=9), "nan"),
+        (float("nan"), dict(at_least=-9, at_most=9), "nan"),
         (float("nan"), dict(near=0, tol=9), "nan"),
+        (jnp.float32("nan"), dict(at_most=float("inf")), "nan"),
     ],
 )
 def test_an_expectation_that_is_not_met(value, bounds, words, capsys, monkeypatch):
@@ -61,8 +64,11 @@ def test_an_expectation_without_a_bound_is_refused(bounds):
         expect("name", 1, **bounds)
 
 
-def test_budget_follows_the_device():
+def test_budget_follows_the_device(monkeypatch):
     assert budget(cpu=1, gpu=2) == (1 if jax.default_backend() == "cpu" else 2)
+    for backend, number in {"cpu": 1, "gpu": 2, "tpu": 2}.items():
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        assert budget(cpu=1, gpu=2) == number
 
 
 def test_timing_waits_for_the_result():

@@ -41,7 +41,7 @@ def same(got, expected, *, inputs=None, rtol=1e-5, atol=1e-6, what="result"):
             if at:
                 worst = f"{abs(a[at] - b[at]):.3g} at index {list(at)}: got {a[at]:.6g}, expected {b[at]:.6g}"
                 shown["worst"] = worst + f" ({wrong.sum()} of {wrong.size} entries are off)"
-            relation = _relation(a, b, sizes, rtol, atol)
+            relation = _relation(a, b, _numbers(e) in ("booleans", "integers"), sizes, rtol, atol)
             raise Mistake(f"The {name} is not the expected one{relation and ': ' + relation}.{_table(shown)}")
 
 
@@ -104,41 +104,63 @@ def _shape_advice(got, expected):
     return ": the axes are reversed." if got == expected[::-1] else "."
 
 
-def _relation(got, expected, sizes, rtol, atol):
-    """Words for a relation between two float arrays of one shape that mistakes often leave; "" where none is found."""
-    rtol = max(rtol, 1e-4)
-    if got.size and not got.any():
-        return "it is 0 everywhere"
+def _relation(got, expected, counts, sizes, rtol, atol):
+    """Words for a relation between two arrays of one shape that mistakes often leave; "" where none explains them.
+
+    counts: whether whole numbers are asked for; their ratio is no sum or mean over a batch.
+    """
+    wrong = ~np.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+    rtol = max(rtol, 1e-4)  # to undo a relation also magnifies what was rounded
+
+    def alike(x, y, times=1):
+        return np.allclose(x, y, rtol=times * rtol, atol=times * atol)
+
+    if not got.any():
+        return "it is 0" + " everywhere" * (got.size > 1)
+    # One number alone, or one number again and again, proves little: 4 is the square of 2, and 1 is 1 - 0.
+    numbers = got[wrong], expected[wrong]
+    single = all(alike(x, x[0]) for x in numbers)
+    chance = single and all(_simple(x[0]) for x in numbers)
     with np.errstate(all="ignore"):
-        for words, undone in (
-            ("the sign is flipped", -got),
-            ("it is one minus the expected one, as when real and fake are swapped", 1 - got),
-            ("the order is reversed", got[::-1] if got.ndim else got),
-            ("it is transposed", got.T if got.shape == got.shape[::-1] else got),
-            ("it is the logarithm of the expected one", np.exp(got)),
-            ("the logarithm is missing", np.log(got)),
-            ("it is the logit of the expected one; a sigmoid is missing", 1 / (1 + np.exp(-got))),
-            ("there is a sigmoid too many: a probability where a logit is asked for", np.log(got / (1 - got))),
-            ("it is the square root of the expected one", got**2),
-            ("it is the square of the expected one; a square root is missing", np.sqrt(got)),
-        ):
-            if np.allclose(undone, expected, rtol=rtol, atol=atol):
-                return words
-        factor = got.ravel()[abs(expected).argmax()] / expected.ravel()[abs(expected).argmax()]
-        if np.isfinite(factor) and np.allclose(got, factor * expected, rtol=rtol, atol=atol):
-            size = round(max(abs(factor), 1 / abs(factor)))
-            whole = np.isclose(max(abs(factor), 1 / abs(factor)), size, rtol=1e-4)
-            if whole and size > 1 and size in sizes and factor > 0:
-                right, wrong = ("mean", "sum") if factor > 1 else ("sum", "mean")
-                ratio = f"{size}" if factor > 1 else f"1/{size}"
+        undone = {
+            "the sign is flipped": -got,
+            "it is one minus the expected one, as when real and fake are swapped": 1 - got,
+            "the order is reversed": got[::-1] if got.ndim else got,
+            "it is transposed": got.T if got.shape == got.shape[::-1] else got,
+            "it is the logarithm of the expected one": np.exp(got),
+            "the logarithm is missing": np.log(got),
+            "it is the logit of the expected one; a sigmoid is missing": 1 / (1 + np.exp(-got)),
+            "there is a sigmoid too many: a probability where a logit is asked for": np.log(got / (1 - got)),
+            "it is the square root of the expected one": got**2,
+            "it is the square of the expected one; a square root is missing": np.sqrt(got),
+        }
+        if not alike(got, expected, times=3):  # else what hardly changes them, as a root does near 1, would do
+            found = [words for words, value in undone.items() if alike(value, expected)]
+            found = [words for words in found if not chance or words == "the sign is flipped"]
+            if found:  # two of them, as where the numbers are symmetric around 0: the reader knows which
+                return ", or ".join(found)
+        top = abs(expected).argmax()
+        factor, offset = got.ravel()[top] / expected.ravel()[top], (got - expected).mean()
+        proportional = factor and np.isfinite(factor) and np.isreal(factor) and alike(got, factor * expected)
+        if proportional and abs(factor - 1) > 3 * rtol:
+            ratio = float(max(abs(factor), 1 / abs(factor)))
+            whole = np.isclose(ratio, round(ratio), rtol=1e-4) and round(ratio) > 1
+            if whole and round(ratio) in sizes and factor.real > 0 and not counts:
+                size, (right, wrong) = round(ratio), ("mean", "sum") if factor.real > 1 else ("sum", "mean")
+                times = f"{size}" if factor.real > 1 else f"1/{size}"
                 return (
-                    f"it is {ratio} times the expected one, and {size} is the batch: a {wrong} where a {right} belongs"
+                    f"it is {times} times the expected one, and {size} is the batch: a {wrong} where a {right} belongs"
                 )
-            if got.size > 1 or (whole and size < 17):  # any two single numbers are a factor apart
-                return f"it is {factor:.4g} times the expected one"
-        if got.size > 1 and np.allclose(got - expected, (got - expected).mean(), rtol=rtol, atol=atol):
-            return f"it is the expected one plus {(got - expected).mean():.4g}"
+            if not single or (whole and ratio < 17 and not chance):  # any two single numbers are a factor apart
+                return f"it is {factor.real:.4g} times the expected one"
+        if not single and abs(offset) > 3 * atol and alike(got - expected, offset):
+            return f"it is the expected one plus {offset:.4g}"
     return ""
+
+
+def _simple(x):
+    """Whether x is a whole number or a fraction with a small denominator, as counts and shares are."""
+    return np.isfinite(x) and any(abs(n * x - np.round(n * x)) < 1e-6 * n for n in range(1, 17))
 
 
 def _children(tree):
