@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 
+LARGEST = 1e45  # whose cubes can be summed in float64
+
 
 def as_array(value, name: str, *, on_device: bool = False):
     """value as a NumPy array of booleans, integers or floats, in this machine's byte order; not copied without need.
@@ -39,6 +41,35 @@ def as_array(value, name: str, *, on_device: bool = False):
             "part that holds the numbers."
         )
     return x if stays or x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def as_float64(value, name: str) -> np.ndarray:
+    """value as a NumPy array of float64, for sums of cubes: what the metrics compute stays in its range.
+
+    Raises ValueError as `as_array` does, on values that are not finite, and on values beyond ±1e45.
+    """
+    with np.errstate(over="ignore"):  # of longer floats
+        x = as_array(value, name).astype(np.float64, copy=False)
+    finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise ValueError(
+            f"{name} has values that are not finite in {len(bad):,} of {finite.size:,} rows, the first is row {bad[0]}; "
+            "expected numbers. Look at the samples of these rows, or leave them out and say so."
+        )
+    if (largest := abs(x).max(initial=0)) > LARGEST:
+        raise ValueError(
+            f"{name} has values up to {largest:.3g}, expected at most {LARGEST:.0e}: their powers leave float64. Look at "
+            "the largest ones; a network that has diverged makes such."
+        )
+    return x
+
+
+def check_whole(value, name: str, least: int, most: int | None = None, why: str = "") -> None:
+    """Raise ValueError on what is no whole number from least to most. why: what most is."""
+    if not isinstance(value, int | np.integer) or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most:,}, {why}"
+        raise ValueError(f"{name} is {value!r}, expected a whole number {bounds}.")
 
 
 def _real(dtype):
