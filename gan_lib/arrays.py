@@ -65,6 +65,29 @@ def as_float64(value, name: str) -> np.ndarray:
     return x
 
 
+def as_ink(images) -> np.ndarray:
+    """Images of any shape as float32 from −1 (paper) to 1 (ink), from such floats, bytes from 0 to 255, or booleans.
+
+    Raises ValueError as `as_array` does, and on values that are not finite or lie outside: a picture would cut them off.
+    """
+    x = as_array(images, "images")
+    with np.errstate(over="ignore"):  # what is too large is not finite
+        inked = x.astype(np.float32)
+    low, high = inked.min(initial=np.inf), inked.max(initial=-np.inf)
+    if x.size and not np.isfinite([low, high]).all():
+        raise ValueError("images hold values that are not finite, expected -1 to 1: look for np.isnan(images).")
+    if x.dtype == bool:
+        return 2 * inked - 1
+    if x.dtype == np.uint8 and high != 1:
+        return inked / 127.5 - 1
+    if low < -1.001 or high > 1.001 or x.dtype == np.uint8:  # bytes of 0 and 1 may be black, or black and white
+        cure = "end the generator with tanh, or np.clip(x, -1, 1)"
+        cure = "scale bytes with x / 127.5 - 1" if low >= 0 and high > 100 else cure
+        cure = "scale [0, 1] with 2.0 * x - 1" if x.dtype == np.uint8 else cure
+        raise ValueError(f"images run from {low:.3g} to {high:.3g}, expected -1 (paper) to 1 (ink): {cure}.")
+    return inked
+
+
 def check_whole(value, name: str, least: int, most: int | None = None, why: str = "") -> None:
     """Raise ValueError on what is no whole number from least to most. why: what most is."""
     if not isinstance(value, int | np.integer) or value < least or (most is not None and value > most):
