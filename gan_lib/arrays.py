@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+LARGEST = 1e45  # whose cubes can be summed in float64
+
 
 def as_array(value, name: str, *, on_device: bool = False):
     """value as a NumPy array of booleans, integers or floats, in this machine's byte order; not copied without need.
@@ -65,6 +67,58 @@ def check_key(key) -> None:
     if shape != () if typed else (kind != jnp.uint32 or shape not in ((2,), (4,))):
         given = repr(key) if kind is None else f"{kind} of shape {shape}"
         raise ValueError(f"A random key is asked for, such as jax.random.key(0); got {given}.")
+
+
+def as_float64(value, name: str) -> np.ndarray:
+    """value as a NumPy array of float64, for sums of cubes: what the metrics compute stays in its range.
+
+    Raises ValueError as `as_array` does, on values that are not finite, and on values beyond ±1e45.
+    """
+    with np.errstate(over="ignore"):  # of longer floats
+        x = as_array(value, name).astype(np.float64, copy=False)
+    finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise ValueError(
+            f"{name} has values that are not finite in {len(bad):,} of {finite.size:,} rows, the first is row {bad[0]}; "
+            "expected numbers. Look at the samples of these rows, or leave them out and say so."
+        )
+    if (largest := abs(x).max(initial=0)) > LARGEST:
+        raise ValueError(
+            f"{name} has values up to {largest:.3g}, expected at most {LARGEST:.0e}: their powers leave float64. Look at "
+            "the largest ones; a network that has diverged makes such."
+        )
+    return x
+
+
+def as_ink(images) -> np.ndarray:
+    """Images of any shape as float32 from −1 (paper) to 1 (ink), from such floats, bytes from 0 to 255, or booleans.
+
+    Raises ValueError as `as_array` does, and on values that are not finite or lie outside: a picture would cut them off.
+    """
+    x = as_array(images, "images")
+    with np.errstate(over="ignore"):  # what is too large is not finite
+        inked = x.astype(np.float32)
+    low, high = inked.min(initial=np.inf), inked.max(initial=-np.inf)
+    if x.size and not np.isfinite([low, high]).all():
+        raise ValueError("images hold values that are not finite, expected -1 to 1: look for np.isnan(images).")
+    if x.dtype == bool:
+        return 2 * inked - 1
+    if x.dtype == np.uint8 and high != 1:
+        return inked / 127.5 - 1
+    if low < -1.001 or high > 1.001 or x.dtype == np.uint8:  # bytes of 0 and 1 may be black, or black and white
+        cure = "end the generator with tanh, or np.clip(x, -1, 1)"
+        cure = "scale bytes with x / 127.5 - 1" if low >= 0 and high > 100 else cure
+        cure = "scale [0, 1] with 2.0 * x - 1" if x.dtype == np.uint8 else cure
+        raise ValueError(f"images run from {low:.3g} to {high:.3g}, expected -1 (paper) to 1 (ink): {cure}.")
+    return inked
+
+
+def check_whole(value, name: str, least: int, most: int | None = None, why: str = "") -> None:
+    """Raise ValueError on what is no whole number from least to most. why: what most is."""
+    if not isinstance(value, int | np.integer) or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most:,}, {why}"
+        raise ValueError(f"{name} is {value!r}, expected a whole number {bounds}.")
 
 
 def _real(dtype):

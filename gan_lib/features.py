@@ -21,6 +21,7 @@ from flax import nnx
 from tqdm import tqdm
 
 from gan_lib import data
+from gan_lib.arrays import as_array
 from gan_lib.metrics import Gaussian, frechet_distance, gaussian
 
 LOADERS = {"digit": data.mnist, "fashion": data.fashion_mnist}
@@ -113,12 +114,13 @@ def _see(kind, images):
 
 def _check(images):
     """Images as float32, or a ValueError that says how to make them what the classifier was trained on."""
-    images = np.asarray(images)
+    images = as_array(images, "images")
     if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or not len(images):
         raise ValueError(f"images have shape {images.shape}, expected (N, 28, 28, 1): reshape or resize them.")
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"images are {images.dtype}, expected floats from -1 to 1: scale bytes with x / 127.5 - 1.")
-    images = images.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large is not finite
+        images = images.astype(np.float32)
     low, high = images.min(), images.max()
     if not np.isfinite([low, high]).all():
         raise ValueError("images hold values that are not finite, expected -1 to 1: look for np.isnan(images).")
@@ -137,7 +139,7 @@ def _load(kind):
     path = data.weights(FILE.format(kind), cure)
     try:
         params = _nested(safetensors.numpy.load(path.read_bytes()))
-        reference = Gaussian(**{part: np.float64(x) for part, x in params.pop("reference").items()})
+        reference = Gaussian(**params.pop("reference"))
         jax.eval_shape(_apply, params, jnp.zeros((1, 28, 28, 1)))
     except (OSError, safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         what = str(error).partition("\n")[0]
@@ -255,7 +257,7 @@ def main():
     test_images, test_labels = LOADERS[args.data]("test")
     accuracy = (_run(params, test_images).probs.argmax(axis=1) == test_labels).mean()
     reference = gaussian(_run(params, images).features)
-    stored |= {f"reference.{part}": np.float32(x) for part, x in reference._asdict().items()}
+    stored |= {f"reference.{part}": np.float32(x) for part, x in vars(reference).items()}
     facts = dict(command=f"python -m gan_lib.features --data {args.data} --seed {args.seed}", seed=str(args.seed))
     folder = data.REPOSITORY if data.REPOSITORY.is_dir() else data.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)

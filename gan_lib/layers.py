@@ -35,7 +35,7 @@ def conv(x, kernel, *, stride=1):
 
     kernel: (k, k, C, D). stride: s. Raises ValueError on shapes that do not fit.
     """
-    _check(x, kernel, stride)
+    x, kernel = _checked(x, kernel, stride)
     (h, w), k, s = x.shape[1:3], len(kernel), stride
     if not _fourier_pays(-(-h // s), -(-w // s), kernel):
         return _plain(x, kernel, "SAME", s)
@@ -52,7 +52,7 @@ def conv_transpose(x, kernel, *, stride=1):
     kernel: (k, k, C, D). stride: s. Raises ValueError on shapes that do not fit.
     Dumoulin & Visin 2016, section 4; by phases: Shi et al. 2016, section 3.
     """
-    _check(x, kernel, stride)
+    x, kernel = _checked(x, kernel, stride)
     k, s = len(kernel), stride
     before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)  # lax.conv_transpose's choice
     # y[s·q + r] = Σ_a x[q + a]·kernel[s·a + before − r]: the taps of a strided convolution, phases in reverse.
@@ -71,10 +71,14 @@ def correlate(x, kernel, before):
     (b, h, w, c), (k, _, _, d) = x.shape, kernel.shape
     if not _fourier_pays(h, w, kernel):
         return _plain(x, kernel, [(n, k - 1 - n) for n in before], 1)
-    of_x, of_kernel, back = _fourier((h, w), k, before)
+    dtype = x.dtype
+    x, kernel = (
+        a.astype(jnp.promote_types(dtype, jnp.float32)) for a in (x, kernel)
+    )  # coefficients of 8 bits are none
+    of_x, of_kernel, back = _fourier((h, w), k, before, x.dtype)
     x = _mix(of_x, x.reshape(b, h * w, c).swapaxes(0, 1))
     y = _mix(back, x @ _mix(of_kernel, kernel.reshape(k * k, c, d)))
-    return y.swapaxes(0, 1).reshape(b, h, w, d)
+    return y.swapaxes(0, 1).reshape(b, h, w, d).astype(dtype)
 
 
 def _plain(x, kernel, padding, stride):
@@ -109,7 +113,7 @@ def _phases(kernel, s, start):
 
 
 @lru_cache(maxsize=64)
-def _fourier(shape, k, before):
+def _fourier(shape, k, before, dtype=np.float32):
     """Three matrices A (F, H·W), B (F, k·k), C (H·W, F) with correlate(x, kernel) = C((A x)·(B kernel)).
 
     Real and imaginary parts of a two-dimensional discrete Fourier transform, and of each pair of conjugate frequencies
@@ -132,11 +136,11 @@ def _fourier(shape, k, before):
             of_x += [x.real + x.imag, x.real, x.imag]
             of_kernel += [taps.real, taps.imag - taps.real, taps.real + taps.imag]
             back += [2 * (y.real - y.imag), -2 * y.imag, -2 * y.real]
-    return np.float32(of_x), np.float32(of_kernel), np.float32(back).T
+    return np.asarray(of_x, dtype), np.asarray(of_kernel, dtype), np.asarray(back, dtype).T
 
 
-def _check(x, kernel, stride):
-    """Refuse what would fail deep inside, in words."""
+def _checked(x, kernel, stride):
+    """Both in one type, by Flax's rules; what would fail deep inside is refused in words."""
     square = np.ndim(kernel) == 4 and kernel.shape[0] == kernel.shape[1]
     if np.ndim(x) != 4 or not square or x.shape[3] != kernel.shape[2]:
         raise ValueError(
@@ -145,16 +149,19 @@ def _check(x, kernel, stride):
         )
     if not isinstance(stride, int) or stride < 1:
         raise ValueError(f"stride must be a whole number of at least 1; got {stride!r}.")
+    dtype = jnp.result_type(x, kernel)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.promote_types(jnp.float32, dtype)
+    return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
 
 
 class Conv(nnx.Module):
-    """`conv` with a kernel of its own, and a bias unless use_bias=False."""
+    """`conv` with a kernel of its own, and a bias unless use_bias=False. Both are float32, as Flax's, in any mode of JAX."""
 
     function = staticmethod(conv)
 
     def __init__(self, features_in, features_out, size, *, rngs, stride=1, use_bias=True, init=KERNEL):
-        self.kernel = nnx.Param(init(rngs.params(), (size, size, features_in, features_out)))
-        self.bias = nnx.Param(jnp.zeros(features_out)) if use_bias else None
+        self.kernel = nnx.Param(init(rngs.params(), (size, size, features_in, features_out), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(features_out, jnp.float32)) if use_bias else None
         self.stride = stride
 
     def __call__(self, x):
@@ -185,7 +192,7 @@ class Dropout(nnx.Module):
     def __call__(self, x):
         if self.deterministic or not self.dropped:
             return x
-        words = jax.random.bits(self.rngs(), (-(-x.size // 4),))
+        words = jax.random.bits(self.rngs(), (-(-x.size // 4),), jnp.uint32)
         chances = lax.bitcast_convert_type(words, jnp.uint8).ravel()[: x.size].reshape(x.shape)
         return jnp.where(chances < self.dropped, 0, x * (256 / (256 - self.dropped)))
 
@@ -240,13 +247,13 @@ class SpectralNorm(nnx.Module):
         if getattr(layer, "kernel", None) is None:
             raise ValueError(f"SpectralNorm divides a layer's kernel; {type(layer).__name__} has none.")
         self.layer, self.deterministic = layer, False  # nnx's eval() sets deterministic
-        self.u = SingularVector(jax.random.normal(rngs.params(), layer.kernel[...].shape[-1:]))
+        self.u = SingularVector(jax.random.normal(rngs.params(), layer.kernel[...].shape[-1:], jnp.float32))
 
     def __call__(self, x):
         kernel = self.layer.kernel[...]
         sigma, u = power_iteration(kernel, self.u[...])
         if not self.deterministic:
-            self.u[...] = u
+            self.u[...] = u.astype(self.u.dtype)
         normalised = nnx.clone(self.layer)
-        normalised.kernel[...] = kernel / jnp.where(sigma > 0, sigma, 1)
+        normalised.kernel[...] = (kernel / jnp.where(sigma > 0, sigma, 1)).astype(kernel.dtype)
         return normalised(x)

@@ -10,12 +10,26 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_lib.arrays import as_array, as_float64, check_whole
 
-class Gaussian(NamedTuple):
-    """Fitted to a feature set by `gaussian`. mean: (d,). root: (min(N, d), d), rootᵀ root is the covariance."""
 
-    mean: np.ndarray
-    root: np.ndarray
+class Gaussian:
+    """All that `frechet_distance` needs of a feature set: fitted to one by `gaussian`, or made of known moments.
+
+    mean: (d,). covariance: (d, d); or instead of it root: (m, d), of which rootᵀ root is the covariance.
+    Raises ValueError on another shape, on values that are not finite, and on a matrix that is no covariance.
+    """
+
+    def __init__(self, mean, covariance=None, *, root=None):
+        name, matrix = ("covariance", covariance) if root is None else ("root", root)
+        self.mean, matrix = as_float64(mean, "mean"), as_float64(matrix, name)
+        rows, d = matrix.shape[:1] if covariance is None else (self.mean.size,), self.mean.size
+        if self.mean.ndim != 1 or matrix.shape != (*rows, d) or not matrix.size:
+            raise ValueError(
+                f"mean has shape {self.mean.shape}, {name} {matrix.shape}; expected (d,) and a covariance (d, d), or root=... "
+                "(m, d). `gaussian` fits one to features."
+            )
+        self.root = matrix if covariance is None else _root(matrix)
 
 
 class PrecisionRecall(NamedTuple):
@@ -47,12 +61,19 @@ class ModeCoverage(NamedTuple):
     reverse_kl: float
 
 
-def gaussian(features) -> Gaussian:
-    """All that `frechet_distance` needs of a feature set (N, d), N ≥ 2: fit a large reference set once, use it often."""
-    (x,) = _sets(features=features)
+def gaussian(features, *, name: str = "features") -> Gaussian:
+    """Mean and covariance of a feature set (N, d), N ≥ 2: fit a large reference set once, use it often."""
+    (x,) = _sets(**{name: features})
     centred = x - x[0]  # first, so that features that do not vary give exactly 0
     mean = centred.mean(axis=0)
-    return Gaussian(x[0] + mean, np.linalg.qr((centred - mean) / np.sqrt(len(x) - 1), mode="r"))
+    return Gaussian(x[0] + mean, root=np.linalg.qr((centred - mean) / np.sqrt(len(x) - 1), mode="r"))
+
+
+def _root(covariance):
+    values, vectors = np.linalg.eigh(covariance)
+    if min(values[0], -abs(covariance - covariance.T).max()) < -1e-5 * values[-1]:
+        raise ValueError("covariance is not symmetric, or has variances below 0; hand over a root of one as root=...")
+    return (np.sqrt(np.maximum(values, 0)) * vectors).T
 
 
 def frechet_distance(a, b) -> float:
@@ -60,13 +81,12 @@ def frechet_distance(a, b) -> float:
 
     a: (N, d), b: (M, d), N, M ≥ 2, or a `gaussian` of such a set. Covariances have N − 1 and M − 1 below.
     Returns a float ≥ 0, in squared feature units, exact also for N < d. Biased upwards by O(1/N): compare at equal N, M.
-    Raises ValueError on a rank other than 2, on differing d, on features that are not finite, and if neither set varies.
+    Raises ValueError on a rank other than 2, on differing d, on features not finite or above 1e45, and if neither varies.
     Heusel et al. 2017, eq. 6.
     """
-    a, b = (x if isinstance(x, Gaussian) else gaussian(x) for x in (a, b))
+    a, b = (x if isinstance(x, Gaussian) else gaussian(x, name=name) for name, x in (("a", a), ("b", b)))
     _same_width(a=a.mean, b=b.mean)
-    if not (a.root.any() or b.root.any()):
-        raise ValueError(STUCK.format("Neither a nor b"))
+    _refuse_stuck("Neither a nor b", *(np.vstack([0 * x.mean, x.root]) for x in (a, b)))
     # tr (ΣΣ')^½ is the sum of the singular values of root · root'ᵀ: no root of a matrix, so nothing imaginary.
     overlap = np.linalg.svd(a.root @ b.root.T, compute_uv=False).sum()
     shift = a.mean - b.mean
@@ -83,10 +103,9 @@ def kernel_distance(a, b, *, subsets=100, subset_size=1000, seed=0) -> float:
     Bińkowski et al. 2018, section 4; Gretton et al. 2012, eq. 3.
     """
     a, b = _sets(a=a, b=b)
-    if (a == a[0]).all() and (b == b[0]).all():
-        raise ValueError(STUCK.format("Neither a nor b"))
-    _whole("subsets", subsets, 1)
-    _whole("subset_size", subset_size, 2)
+    _refuse_stuck("Neither a nor b", a, b)
+    check_whole(subsets, "subsets", 1)
+    check_whole(subset_size, "subset_size", 2)
     n, m = min(subset_size, len(a)), min(subset_size, len(b))
     draws = 1 if n == len(a) and m == len(b) else subsets  # whole sets are the same in each draw
     rng = np.random.default_rng(seed)
@@ -96,8 +115,8 @@ def kernel_distance(a, b, *, subsets=100, subset_size=1000, seed=0) -> float:
 
 def _mmd(x, y):
     def kernel(x, y):
-        base = x @ y.T / x.shape[1] + 1
-        return base * base * base  # ** 3 takes many times as long
+        base = x @ y.T / x.shape[1]
+        return base * (base * (base + 3) + 3)  # less 1, which cancels in MMD² and would hide small numbers
 
     def within(x):  # mean over pairs of different members
         k = kernel(x, x)
@@ -121,7 +140,7 @@ def inception_score(probs, *, splits=10) -> tuple[float, float]:
             f"probs has values down to {probs.min():.3g} and rows that sum to {sums.min():.3g} … {sums.max():.3g}; "
             "expected a distribution in each row. Put logits through a softmax over the last axis first."
         )
-    _whole("splits", splits, 1, len(probs), "the number of samples")
+    check_whole(splits, "splits", 1, len(probs), "the number of samples")
     scores, ends = [], [i * len(probs) // splits for i in range(splits + 1)]
     for part in (probs[start:stop] for start, stop in pairwise(ends)):
         ratio = np.where(part > 0, part, 1) / np.where(part > 0, part.mean(axis=0), 1)  # 0 log 0 is 0
@@ -137,11 +156,11 @@ def precision_recall(real, fake, *, k=3) -> PrecisionRecall:
     Raises ValueError as `frechet_distance` does, on reals that do not vary, and on k ≥ N or k ≥ M.
     Kynkäänniemi et al. 2019, eq. 1 and 2.
     """
-    real, fake, edge = _centred(real, fake)
-    _whole("k", k, 1, min(len(real), len(fake)) - 1, "one less than the smaller set")
-    real_reach, fake_reach = _kth_nearest(real, k) + edge, _kth_nearest(fake, k) + edge
+    real, fake = _centred(real, fake)
+    check_whole(k, "k", 1, min(len(real), len(fake)) - 1, "one less than the smaller set")
+    real_reach, fake_reach = _kth_nearest(real, k), _kth_nearest(fake, k)
     precise, recalled = np.zeros(len(fake), bool), np.zeros(len(real), bool)
-    for rows, squares in _squared_distances(real, fake):
+    for rows, squares in _squared_distances(real, fake, -EDGE):
         precise |= (squares <= real_reach[rows, None]).any(axis=0)
         recalled[rows] = (squares <= fake_reach).any(axis=1)
     return PrecisionRecall(float(precise.mean()), float(recalled.mean()))
@@ -156,10 +175,10 @@ def density_coverage(real, fake, *, k=5) -> DensityCoverage:
     Raises ValueError as `precision_recall` does, on k ≥ N only.
     Naeem et al. 2020, section 3.2.
     """
-    real, fake, edge = _centred(real, fake)
-    _whole("k", k, 1, len(real) - 1, "one less than the reals")
-    reach = _kth_nearest(real, k) - edge
-    inside = [(squares < reach[rows, None]).sum(axis=1) for rows, squares in _squared_distances(real, fake)]
+    real, fake = _centred(real, fake)
+    check_whole(k, "k", 1, len(real) - 1, "one less than the reals")
+    reach = _kth_nearest(real, k)
+    inside = [(squares < reach[rows, None]).sum(axis=1) for rows, squares in _squared_distances(real, fake, EDGE)]
     inside = np.concatenate(inside)
     return DensityCoverage(float(inside.sum() / (k * len(fake))), float((inside > 0).mean()))
 
@@ -177,7 +196,7 @@ def memorisation(train, heldout, samples) -> Memorisation:
     """
     train, heldout, samples = _sets(train=train, heldout=heldout, samples=samples)
     others = np.concatenate([heldout, samples])
-    around_train, around, _ = _centred(train, others, "train")
+    around_train, around = _centred(train, others, "train")
     nearest = np.concatenate([squares.argmin(axis=1) for _, squares in _squared_distances(around, around_train)])
     nearest = np.square(others - train[nearest]).sum(axis=1)  # exactly 0 for a copy
     honest, found = np.sort(nearest[: len(heldout)]), nearest[len(heldout) :]
@@ -200,12 +219,15 @@ def mode_coverage(samples, mixture) -> ModeCoverage:
     The published protocol uses n = 2,500: Srivastava et al. 2017 (VEEGAN), section 4.1; Lin et al. 2018 (PacGAN), 4.1.
     Raises ValueError on samples of another shape or with values that are not finite.
     """
-    samples, means = np.asarray(samples, np.float64), np.asarray(mixture.means, np.float64)
+    if not hasattr(mixture, "means"):
+        raise ValueError(f"mixture is a {type(mixture).__name__}; expected a Mixture, such as data.ring().")
+    with np.errstate(over="ignore"):  # of longer floats
+        samples, means = np.float64(as_array(samples, "samples")), np.float64(mixture.means)
     if samples.ndim != 2 or samples.shape[1] != means.shape[1] or len(samples) == 0 or not np.isfinite(samples).all():
         raise ValueError(
             f"mode_coverage takes finite samples of shape (n, {means.shape[1]}); got shape {samples.shape}."
         )
-    distances = np.linalg.norm(samples[:, None] - means, axis=-1)
+    distances = np.linalg.norm(np.clip(samples, -1e100, 1e100)[:, None] - means, axis=-1)  # squares that are numbers
     good = distances.min(axis=1) <= 3 * float(mixture.std)
     counts = np.bincount(distances.argmin(axis=1)[good], minlength=len(means))
     share = counts[counts > 0] / max(good.sum(), 1)
@@ -213,27 +235,28 @@ def mode_coverage(samples, mixture) -> ModeCoverage:
     return ModeCoverage(int((counts > 0).sum()), float(good.mean()), max(reverse_kl, 0.0))
 
 
-STUCK = "{} varies: all samples are the same. Expected different ones; look at the images, then at the feature network."
 ENTRIES = 2**22  # of a block of distances: 32 MB
+SMALLEST = 1e-140  # of differences: their squares stay in float64
+EDGE = 1e-12  # of |x|² + |y|²: as far apart count two points as one
 
 
 def _sets(**sets):
     """Feature sets in float64, or a ValueError on rank, number, width or values."""
-    arrays = {name: np.asarray(x, np.float64) for name, x in sets.items()}
+    arrays = {name: as_float64(x, name) for name, x in sets.items()}
     for name, x in arrays.items():
         if x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
             raise ValueError(
                 f"{name} has shape {x.shape}, expected two dimensions: at least 2 samples, one in each row, by features. "
                 "Flatten images with x.reshape(len(x), -1)."
             )
-        if not np.isfinite(x).all():
-            bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-            raise ValueError(
-                f"{name} has values that are not finite in {len(bad):,} of {len(x):,} rows, the first is row {bad[0]}; "
-                "expected numbers. Look at the samples of these rows, or leave them out and say so."
-            )
     _same_width(**arrays)
     return arrays.values()
+
+
+def _refuse_stuck(which, *sets):
+    """In sets that vary there is a difference whose square is not 0."""
+    if all(abs(x - x[0]).max() <= SMALLEST for x in sets):
+        raise ValueError(f"{which} varies: all samples are the same. Expected different ones; see the feature network.")
 
 
 def _same_width(**arrays):
@@ -243,30 +266,22 @@ def _same_width(**arrays):
         raise ValueError(f"{given} features a sample; expected as many in each. Use one feature network for all.")
 
 
-def _whole(name, value, least, most=None, why=""):
-    if not isinstance(value, int | np.integer) or value < least or (most is not None and value > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most:,}, {why}"
-        raise ValueError(f"{name} is {value!r}, expected a whole number {bounds}.")
-
-
 def _centred(real, fake, name="real"):
-    """Both sets around the mean of the reals, and the squared distance up to which two points count as one.
-
-    Squared distances come from |x|² + |y|² − 2 x·y, with rounding errors in the last digits of the squares. Without
-    `edge`, they would decide whether a copy of a neighbour lies on the edge of a ball or inside.
-    """
+    """Both sets around the middle of the reals: where a few lie far off, the mean does, and the others lose digits."""
     real, fake = _sets(**{name: real, "fake": fake})
-    if (real == real[0]).all():
-        raise ValueError(STUCK.format(f"Nothing in {name}"))
-    centre = real.mean(axis=0)
-    real, fake = real - centre, fake - centre
-    return real, fake, 1e-12 * max(np.square(x).sum(axis=1).max() for x in (real, fake))
+    _refuse_stuck(f"Nothing in {name}", real)
+    centre = np.median(real, axis=0)
+    return real - centre, fake - centre
 
 
-def _squared_distances(x, y):
-    """Blocks of rows of the matrix of squared distances (N, M): (rows, block), ENTRIES numbers at a time."""
-    left = np.column_stack([x, np.square(x).sum(axis=1), np.ones(len(x))])
-    right = np.column_stack([-2 * y, np.ones(len(y)), np.square(y).sum(axis=1)]).T
+def _squared_distances(x, y, edge=0.0):
+    """Blocks of rows of the matrix of squared distances (N, M): (rows, block), ENTRIES numbers at a time.
+
+    They come from |x|² + |y|² − 2 x·y, with rounding errors in the last digits of the squares. Without `edge`, their
+    share that is added, these would decide whether a copy of a neighbour lies on the edge of a ball or inside.
+    """
+    left = np.column_stack([x, (1 + edge) * np.square(x).sum(axis=1), np.ones(len(x))])
+    right = np.column_stack([-2 * y, np.ones(len(y)), (1 + edge) * np.square(y).sum(axis=1)]).T
     step = max(1, ENTRIES // len(y))
     for start in range(0, len(x), step):
         rows = slice(start, start + step)

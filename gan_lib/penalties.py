@@ -41,7 +41,8 @@ def gradient_penalty(critic: Critic, real: jax.Array, fake: jax.Array, *, key: j
             f"The gradient penalty lies between pairs of a real and a fake sample; got shapes {jnp.shape(real)} and "
             f"{jnp.shape(fake)}. Draw as many latents as there are real samples."
         )
-    share = jax.random.uniform(key, (len(real),) + (1,) * (jnp.ndim(real) - 1))
+    dtype = jnp.result_type(real, fake, jnp.float32)  # not JAX's default, which may be float64
+    share = jax.random.uniform(key, (len(real),) + (1,) * (jnp.ndim(real) - 1), dtype)
     between = share * real + (1 - share) * fake
     squares = _squared_norms(slopes(critic, between))
     flat = squares == 0  # the square root's own slope is infinite here; both branches of `where` are differentiated

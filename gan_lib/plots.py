@@ -5,7 +5,7 @@ their generator, JUDGE for the discriminator, SURFACE for its probability from 0
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from gan_lib.arrays import as_array, as_float64, as_ink, check_whole
 from gan_lib.losses import Loss, non_saturating
 
 REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
@@ -57,15 +58,17 @@ def style():
 
 
 def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str | None = None) -> Figure:
-    """A sheet of images (N, H, W) or (N, H, W, 1) in [-1, 1], −1 paper and 1 ink, in reading order.
+    """A sheet of images (N, H, W) or (N, H, W, 1), in reading order; or of one, (H, W, 1).
 
-    labels: words to the left of the rows, from the top.
+    images: in [-1, 1], −1 paper and 1 ink, or bytes from 0 to 255. labels: words to the left of the rows, from the top.
+    Raises ValueError on another shape or range, and on values that are not finite.
     """
-    x = np.asarray(images, np.float32)
-    if x.ndim == 4 and x.shape[-1] == 1:
-        x = x[..., 0]
-    if x.ndim != 3 or len(x) == 0:
+    x = as_ink(images)
+    x = x[None] if x.ndim == 3 and x.shape[-1] == 1 else x
+    x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
+    if x.ndim != 3 or x.size == 0:
         raise ValueError(f"samples draws images of shape (N, H, W) or (N, H, W, 1); got {np.shape(images)}.")
+    check_whole(columns, "columns", 1)
     rows, columns = -(-len(x) // columns), min(columns, len(x))
     x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), -1, np.float32)])
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
@@ -92,7 +95,7 @@ def verdict_table(texts, alarm, images, *, rows: Sequence[str], columns: Sequenc
     images: (R, m, H, W) or (R, m, H, W, 1) in [-1, 1]. rules: rows above which a line is drawn. scale: {position: label}
     of the colour bar, positions from −1 to 1.
     """
-    images = np.asarray(images, np.float32).reshape(*np.shape(images)[:4])
+    images = as_ink(images).reshape(*np.shape(images)[:4])
     sheet = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=-1)
     (r, m, h, w), c = sheet.shape, len(columns)
     # Sizes in inches, by hand, so that a sample stays as wide as it is high.
@@ -132,8 +135,14 @@ def verdict_table(texts, alarm, images, *, rows: Sequence[str], columns: Sequenc
 def losses(history, *, title: str | None = None, reference: bool = True) -> Figure:
     """Both losses, and D(x) with D(G(z)), against the step: every step faintly, a moving mean boldly.
 
+    history: what `fit` returned beside the state; of no steps, the frame is empty and says so.
     reference: dotted lines at what a discriminator that cannot tell real from fake gives, for cross-entropy losses.
+    Raises ValueError on what is no history.
     """
+    if not isinstance(history, Mapping) or not {"step", "d_loss", "g_loss", "d_real", "d_fake"} <= history.keys():
+        raise ValueError(
+            f"history is a {type(history).__name__} without d_loss and the like; expected the second thing that fit returns."
+        )
     figure = Picture(8, 2.6)
     axes = figure.subplots(1, 2)
     lines = [
@@ -151,7 +160,10 @@ def losses(history, *, title: str | None = None, reference: bool = True) -> Figu
             ax.annotate(label, (1, level), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="#555555")
         ax.legend(loc="upper right", ncols=2)
         ax.set_xlabel("step")
-    low, high = np.percentile([history["d_loss"], history["g_loss"]], [0, 99.5])
+        if not len(history["step"]):
+            ax.text(0.5, 0.5, "no steps yet", transform=ax.transAxes, ha="center", color="#555555")
+    heights = np.ravel([history["d_loss"], history["g_loss"]])
+    low, high = np.percentile(heights[np.isfinite(heights)], [0, 99.5]) if np.isfinite(heights).any() else (0, 0)
     axes[0].set_ylim(min(0, low), 1.25 * max(high, 2 * np.log(2)))
     axes[1].set_ylim(0, 1.2)
     figure.suptitle(title or "", fontsize=10)
@@ -161,7 +173,8 @@ def losses(history, *, title: str | None = None, reference: bool = True) -> Figu
 def _moving_mean(step, values):
     """Means over a fiftieth of the run, at the steps where the window fits."""
     width = max(1, len(values) // 50)
-    return step[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid")
+    means = np.convolve(values, np.ones(width) / width, mode="valid") if len(values) else values
+    return step[width - 1 :], means
 
 
 def four_layers(
@@ -182,7 +195,10 @@ def four_layers(
     fake: where it would go if it could move freely. arrow: length drawn for a gradient of 1, the same in every picture,
     and cut at a quarter of the width; default: the longest is an eighth of the width.
     """
-    real, fake = np.asarray(real), np.asarray(fake)
+    real, fake = np.float32(as_float64(real, "real")), np.float32(as_float64(fake, "fake"))
+    for name, x in (("real", real), ("fake", fake)):
+        if x.shape[1:] != (2,) or not len(x):
+            raise ValueError(f"{name} has shape {x.shape}, expected points in the plane (n, 2), at least one.")
     limit = limit or 1.15 * float(np.abs(real).max())
     side = np.linspace(-limit, limit, 121)
     lattice = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
@@ -228,14 +244,16 @@ class Animation:
 
 
 def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
-    """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size.
+    """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size. One frame is a still picture.
 
     seconds: duration of a round; the last frame stays a second longer. colours: size of the shared palette, which
     keeps the file small.
+    Raises ValueError on no frames, on more, and on frames of something else.
     """
     frames = list(frames)
-    if not 2 <= len(frames) <= 24:
-        raise ValueError(f"An animation takes 2 to 24 frames, to stay small; got {len(frames)}. Keep every n-th.")
+    if not 1 <= len(frames) <= 24:
+        cure = "Keep every n-th." if frames else "Was the callback never called? Train to another file, or without one."
+        raise ValueError(f"An animation takes 2 to 24 frames, to stay small; got {len(frames)}. {cure}")
     arrays = [_pixels(frame) for frame in frames]
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"The frames of an animation must be of one size; got {sorted({a.shape for a in arrays})}.")
@@ -268,4 +286,7 @@ def _pixels(frame):
     if isinstance(frame, Figure):
         frame.canvas.draw()
         return np.asarray(frame.canvas.buffer_rgba())[..., :3]
-    return np.asarray(frame)[..., :3]
+    pixels = as_array(frame, "A frame")
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] not in (3, 4):
+        raise ValueError(f"A frame is {pixels.dtype} {pixels.shape}, expected a Figure, or uint8 (H, W, 3 or 4).")
+    return pixels[..., :3]

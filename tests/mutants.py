@@ -98,12 +98,12 @@ MUTANTS = [
     # Sessions that can be lost.
     Mutant(
         "checkpoint: written beside the old one, then renamed (kill -9)",
-        CHECKPOINT, 'part = path.with_name(path.name + ".part")', "part = path",
+        CHECKPOINT, 'part = path.with_name(f"{path.name}.{_here()}-{os.getpid()}-{threading.get_ident()}.part")', "part = path",
         f"{IN_TRAINING} kill_9",
     ),
     Mutant(
         "checkpoint: written beside the old one, then renamed (full disk)",
-        CHECKPOINT, 'part = path.with_name(path.name + ".part")', "part = path",
+        CHECKPOINT, 'part = path.with_name(f"{path.name}.{_here()}-{os.getpid()}-{threading.get_ident()}.part")', "part = path",
         f"{IN_TRAINING} 'failed_save or halfway'",
     ),
     Mutant(
@@ -128,12 +128,12 @@ MUTANTS = [
     ),
     Mutant(
         "checkpoint: another network's is refused",
-        CHECKPOINT, "if kind != found:", "if False:",
+        CHECKPOINT, "if others := sorted(wanted.keys() ^ found.keys() | wanted.keys() - same):", "if False:",
         f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(
         "checkpoint: another format's is refused",
-        CHECKPOINT, "if found != FORMAT:", "if False:",
+        CHECKPOINT, 'if notes.get("gan_lib") != FORMAT:', "if False:",
         f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(

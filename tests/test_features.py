@@ -18,7 +18,7 @@ import safetensors.numpy
 import gan_lib
 from gan_lib import data, features
 from gan_lib.device import OLDEST
-from gan_lib.features import digit_distance, digit_features, fashion_distance, fashion_features
+from gan_lib.features import Features, digit_distance, digit_features, fashion_distance, fashion_features
 from gan_lib.metrics import frechet_distance, gaussian
 
 FILES = {kind: data.REPOSITORY / features.FILE.format(kind) for kind in features.LOADERS}
@@ -112,6 +112,19 @@ def test_jax_arrays_and_other_floats(digits, seen):
         np.testing.assert_allclose(digit_features(images).features, seen.features[:20], atol=0.15)
 
 
+def test_images_of_other_libraries_and_orders(digits, seen):
+    few = digits[0][:20]
+
+    class Tensor:
+        dtype, shape = "torch.float32", few.shape
+
+        def __array__(self, dtype=None):
+            return few
+
+    for images in (Tensor(), few.astype(">f4"), np.asfortranarray(few), list(few)):
+        np.testing.assert_allclose(digit_features(images).features, seen.features[:20], rtol=1e-5, atol=1e-5)
+
+
 # The distance
 
 
@@ -196,6 +209,13 @@ def test_one_image_repeated_scores_at_least_a_hundred(digits):
         ((NOISE + 1) / 2, r"run from .* to 1, expected -1 .*scale \[0, 1\] with 2 \* x - 1"),
         (NOISE * 1.5, r"run from -1.5 to 1.5, expected .*tanh, or np.clip\(x, -1, 1\)"),
         (np.where(NOISE > 0.999, np.nan, NOISE), r"not finite"),
+        (1e300 * NOISE.astype(np.float64), r"not finite"),
+        ((NOISE, np.zeros(300)), r"images is a tuple of 2 parts .* images, labels = mnist"),
+        (None, r"images is a NoneType; expected an array"),
+        (Features(NOISE, NOISE), r"images is a Features, which holds features, probs"),
+        (NOISE.astype(str), r"images is an array of strings"),
+        (5, r"shape \(\), expected"),
+        ([], r"shape \(0,\), expected"),
     ],
 )
 def test_images_that_the_classifier_was_not_made_for(images, message):

@@ -1,9 +1,13 @@
 """Layers: equal to jax.lax on random shapes, strides and parities, forwards and backwards; dropout by its moments;
 spectral norm by numpy's singular values."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -123,6 +127,81 @@ def test_modules_equal_flax_with_the_same_weights():
         flax.kernel[...] = own.kernel[...]
         np.testing.assert_allclose(own(x), flax(x), atol=1e-5)
     assert ours(3, 4, 5, use_bias=False, rngs=nnx.Rngs(0)).bias is None
+
+
+TYPES = ["float32", "bfloat16", "float16", "int32", "uint8"]
+
+
+@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+@pytest.mark.parametrize("large", [0, 10**9], ids=["fourier", "plain"])
+@pytest.mark.parametrize("given", TYPES)
+def test_types_come_out_as_from_flax(given, weights, large, monkeypatch):
+    monkeypatch.setattr(layers, "LARGE", large)
+    x = (3 * normal(2, 4, 4, 3)).astype(given)
+    for ours, theirs in ((layers.Conv, nnx.Conv), (layers.ConvTranspose, nnx.ConvTranspose)):
+        own = ours(3, 4, 5, stride=2, rngs=nnx.Rngs(0))
+        flax = theirs(3, 4, (5, 5), (2, 2), padding="SAME", param_dtype=weights, rngs=nnx.Rngs(0))
+        own.kernel, own.bias = nnx.clone(flax.kernel), nnx.clone(flax.bias)
+        assert own(x).dtype == flax(x).dtype
+        np.testing.assert_allclose(np.float32(own(x)), np.float32(flax(x)), atol=0.1)
+        if jnp.issubdtype(given, jnp.floating):
+            slope = jax.grad(lambda x, layer=own: layer(x).astype(jnp.float32).sum())(x)
+            assert slope.dtype == x.dtype
+    if jnp.issubdtype(given, jnp.floating):
+        assert layers.Dropout(0.5, rngs=nnx.Rngs(0))(x).dtype == nnx.Dropout(0.5, rngs=nnx.Rngs(0))(x).dtype
+        assert layers.BatchSpread()(x[:, 0, 0]).dtype == x.dtype
+        dense = nnx.Linear(3, 4, param_dtype=weights, rngs=nnx.Rngs(0))
+        assert layers.SpectralNorm(dense, rngs=nnx.Rngs(1))(x).dtype == dense(x).dtype
+
+
+IN_64_BITS = """
+import jax, jax.numpy as jnp, numpy as np
+from flax import nnx
+from gan_lib import layers
+from gan_lib.penalties import gradient_penalty
+
+assert jnp.ones(2).dtype == "float64"
+rngs, image, row = nnx.Rngs(0), (2, 4, 4, 64), (6, 5)
+made = [
+    (layers.Conv(64, 64, 5, rngs=rngs), nnx.Conv(64, 64, (5, 5), padding="SAME", rngs=rngs), image),
+    (layers.Conv(64, 4, 3, stride=2, rngs=rngs), nnx.Conv(64, 4, (3, 3), 2, padding="SAME", rngs=rngs), image),
+    (layers.ConvTranspose(64, 4, 4, stride=2, rngs=rngs), nnx.ConvTranspose(64, 4, (4, 4), 2, rngs=rngs), image),
+    (layers.SpectralNorm(layers.Conv(64, 4, 3, rngs=rngs), rngs=rngs), nnx.Conv(64, 4, (3, 3), rngs=rngs), image),
+    (layers.SpectralNorm(nnx.Linear(5, 4, rngs=rngs), rngs=rngs), nnx.Linear(5, 4, rngs=rngs), row),
+    (layers.Dropout(0.5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs), row),
+    (layers.BatchSpread(), None, row),
+]
+for own, flax, shape in made:
+    for dtype in ("float32", "float64", "bfloat16"):
+        x = jnp.ones(shape, dtype)
+        expected = flax(x).dtype if flax else x.dtype
+        assert own(x).dtype == expected, (type(own), dtype, own(x).dtype, expected)
+        arrays = jax.tree.leaves(nnx.state(own, nnx.Not(nnx.RngState)))
+        assert all(a.dtype == "float32" for a in arrays), (type(own), [a.dtype for a in arrays])
+x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 64)))
+kernel = jnp.asarray(np.random.default_rng(1).normal(size=(5, 5, 64, 64)))
+names = ("NHWC", "HWIO", "NHWC")
+exact = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
+np.testing.assert_allclose(layers.conv(x, kernel), exact, rtol=1e-9, atol=1e-9)
+real = jnp.ones((4, 3), jnp.float32)
+assert gradient_penalty(lambda x: (x**2).sum(1), real, 0 * real, key=jax.random.key(0)).dtype == "float32"
+drop, x = layers.Dropout(0.3, rngs=nnx.Rngs(0)), jnp.ones((3, 7), jnp.float32)
+print(*np.flatnonzero(drop(x)))
+"""
+
+
+@pytest.mark.slow
+def test_in_64_bits_layers_keep_32_as_flax_does():
+    """And the same entries are dropped."""
+    told = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_64_BITS],
+        env=os.environ | {"JAX_ENABLE_X64": "1", "PYTHONPATH": str(Path(layers.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    kept = np.flatnonzero(layers.Dropout(0.3, rngs=nnx.Rngs(0))(jnp.ones((3, 7))))
+    assert told.stdout.split() == [str(i) for i in kept]
 
 
 def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation():

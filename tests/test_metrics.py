@@ -12,7 +12,9 @@ import scipy.linalg
 import scipy.stats
 
 from gan_lib.data import grid, ring
+from gan_lib.features import Features
 from gan_lib.metrics import (
+    Gaussian,
     density_coverage,
     frechet_distance,
     gaussian,
@@ -119,6 +121,44 @@ def test_frechet_takes_a_gaussian_for_a_set():
         frechet_distance(fitted, b[:, :3])
 
 
+def test_a_gaussian_made_of_moments_is_taken_as_such():
+    """As the (μ, Σ) that other programs store; a root goes in by name."""
+    a, b = draw(100, 5), draw(60, 5, seed=1)
+    made = Gaussian(a.mean(axis=0).tolist(), np.cov(a.T))
+    assert frechet_distance(made, b) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+    assert frechet_distance(made, a) < 1e-12
+    half = Gaussian(np.float32(a.mean(axis=0)), np.cov(a.T).astype(np.float32))
+    assert frechet_distance(half, b) == pytest.approx(frechet_distance(a, b), rel=1e-4)
+    few = draw(4, 9)  # a covariance of rank 3
+    assert frechet_distance(Gaussian(few.mean(axis=0), np.cov(few.T)), few) < 1e-7
+    named = Gaussian(a.mean(axis=0), root=np.linalg.cholesky(np.cov(a.T)).T)
+    assert frechet_distance(named, b) == pytest.approx(frechet_distance(a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "message"),
+    [
+        ([np.zeros(3), gaussian(draw(50, 3)).root], {}, "not symmetric, or has variances below 0; .* root="),
+        ([np.zeros(3), -np.eye(3)], {}, "not symmetric, or has variances below 0"),
+        ([np.zeros(3), np.eye(4)], {}, r"mean has shape \(3,\), covariance \(4, 4\); expected \(d,\)"),
+        ([np.zeros(3), np.ones((2, 3))], {}, r"covariance \(2, 3\); expected"),
+        ([np.zeros(3), np.ones(3)], {}, r"covariance \(3,\); expected"),
+        ([0.0, 1.0], {}, r"covariance \(\); expected"),
+        ([np.zeros((1, 3)), np.eye(3)], {}, r"mean has shape \(1, 3\)"),
+        ([np.zeros(3)], {}, "covariance is a NoneType"),
+        ([np.zeros(3), np.eye(3) * np.nan], {}, "covariance has values that are not finite"),
+        ([np.array([0, np.inf])], {"root": np.eye(2)}, "mean has values that are not finite"),
+        ([np.zeros(3), 1e90 * np.eye(3)], {}, r"covariance has values up to 1e\+90, expected at most 1e\+45"),
+        ([np.zeros(3)], {"root": np.ones((2, 4))}, r"root \(2, 4\); expected"),
+        ([np.zeros(3)], {"root": np.ones((0, 3))}, r"root \(0, 3\); expected"),
+        ([np.zeros(3), np.eye(3)], {"root": np.ones((3, 4))}, r"root \(3, 4\); expected"),
+    ],
+)
+def test_a_gaussian_of_something_else_is_refused(arguments, named, message):
+    with pytest.raises(ValueError, match=message):
+        Gaussian(*arguments, **named)
+
+
 def test_frechet_far_from_the_origin():
     a, b = draw(200, 5), draw(200, 5, seed=1)
     assert frechet_distance(a + 1e5, b + 1e5) == pytest.approx(frechet_distance(a, b), rel=1e-8)
@@ -141,6 +181,12 @@ def test_kernel_distance_is_unbiased():
     values = [kernel_distance(*rng.normal(size=(2, 10, 4))) for _ in range(4000)]
     assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values)) < 0.1
     assert min(values) < 0
+
+
+def test_kernel_distance_of_small_features_is_no_rounding_error():
+    """Beside the 1 in (x·y/d + 1)³ the digits of 1e-20 are lost: it was 0 or negative. To first order MMD² is 3|Δμ|²/d."""
+    a, b = 1e-10 * draw(400, 8), 1e-10 * (draw(400, 8, seed=1) + 5)
+    assert kernel_distance(a, b) == pytest.approx(3 * 1e-20 * 25, rel=0.2)
 
 
 def test_kernel_distance_by_subsets():
@@ -360,6 +406,102 @@ def test_bad_features(metric, bad, message):
 def test_features_that_do_not_vary(metric):
     with pytest.raises(ValueError, match=r"varies: all samples are the same\. .* feature network"):
         metric(np.full((50, 4), 0.1), np.full((40, 4), 0.3))
+
+
+ALL = SETS | {
+    "memorisation": lambda a, b: memorisation(a, b, b),
+    "inception": lambda a, b: inception_score(b),
+    "modes": lambda a, b: mode_coverage(b, ring()),
+    "gaussian": lambda a, b: gaussian(b),
+}
+every = pytest.mark.parametrize("metric", ALL.values(), ids=ALL)
+FEATURES = draw(9, 2)
+
+
+@sets
+@pytest.mark.parametrize("scale", [1e200, 1e160, 1e120, 3e45])
+def test_no_number_where_powers_leave_float64(metric, scale):
+    """A Fréchet distance of 0, the best there is, or a precision of 1 by chance."""
+    a, b = draw(50, 3), draw(50, 3, seed=1)
+    one = np.where(np.arange(50)[:, None] == 7, scale, a)
+    for arguments in ((scale * a, scale * b), (a, scale * b), (scale * a, b), (a, one), (one, a)):
+        with pytest.raises(
+            ValueError, match=r"has values up to .*, expected at most 1e\+45: their powers leave float64"
+        ):
+            metric(*arguments)
+
+
+@pytest.mark.parametrize("scale", [1e40, 1e20, 1e-20, 1e-60, 1e-100])
+def test_numbers_as_far_as_float64_goes(scale):
+    a, b, c = draw(50, 3), draw(50, 3, seed=1), draw(50, 3, seed=2)
+    assert frechet_distance(scale * a, scale * b) == pytest.approx(scale**2 * frechet_distance(a, b), rel=1e-9)
+    for metric in (precision_recall, density_coverage):
+        assert metric(scale * a, scale * b) == pytest.approx(metric(a, b))
+    assert memorisation(scale * a, scale * b, scale * c) == pytest.approx(memorisation(a, b, c))
+    assert math.isfinite(kernel_distance(scale * a, scale * b))
+
+
+@sets
+@pytest.mark.parametrize("offset", [0, [1, 0, 0]])
+def test_what_differs_by_less_than_squares_can_show_does_not_vary(metric, offset):
+    a, b = (1e-200 * draw(50, 3, seed) * [0, 1, 1] + offset for seed in range(2))
+    with pytest.raises(ValueError, match="varies: all samples are the same"):
+        metric(a, b)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e30])
+def test_one_sample_far_off_spoils_no_other(far):
+    """Rounding errors of its own distances are large, those of the others are not: precision and recall were 1."""
+    real, fake = draw(200, 4), draw(200, 4, seed=1) + 10
+    one = np.arange(200)[:, None] == 7
+    assert precision_recall(real, fake) == density_coverage(real, fake) == (0, 0)
+    real_far, fake_far = np.where(one, far, real), np.where(one, far, fake)
+    assert precision_recall(real, fake_far).precision == 0
+    assert density_coverage(real, fake_far) == (0, 0)
+    assert precision_recall(real_far, fake).recall == 0
+
+
+@every
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            Features(FEATURES, FEATURES),
+            r"is a Features, which holds features, probs; expected one array.* as in \.features",
+        ),
+        ((np.zeros((9, 2)), np.zeros(9)), "is a tuple of 2 parts that make no array"),
+        (gaussian(FEATURES), "is a Gaussian; expected an array"),
+        (None, "is a NoneType; expected an array"),
+        (FEATURES.astype(str), "is an array of strings"),
+        (FEATURES * 1j, "is an array of complex numbers"),
+        (np.ma.array(FEATURES, mask=FEATURES < 0), "has masked entries"),
+        (jax.random.key(0), "is an array of key"),
+        (FEATURES[:0], r"shape \(0, 2\)"),
+        ([], r"shape \(0,\)"),
+        (5, r"shape \(\)"),
+        (np.float64(np.nan), r"not finite|shape \(\)"),
+        (np.full((9, 2), np.longdouble(1e300) ** 2), "not finite|finite samples"),
+    ],
+)
+def test_what_is_no_feature_set_is_refused(metric, given, message):
+    if metric is frechet_distance and isinstance(given, Gaussian):
+        given = None
+        message = "is a NoneType"
+    with pytest.raises(ValueError, match=message):
+        metric(FEATURES, given)
+
+
+@sets
+def test_other_byte_orders_and_lists_are_features(metric):
+    a, b = draw(40, 4), draw(40, 4, seed=1)
+    for kind in (lambda x: x.astype(">f8"), np.asfortranarray, lambda x: x.tolist(), lambda x: x[::-1][::-1], list):
+        assert metric(kind(a), kind(b)) == pytest.approx(metric(a, b), rel=1e-9)
+
+
+def test_samples_beyond_all_numbers_find_no_mode():
+    assert mode_coverage(np.full((4, 2), 1e200), ring()) == (0, 0.0, np.inf)
+    with pytest.raises(ValueError, match=r"mixture is a function; expected a Mixture, such as data\.ring\(\)"):
+        mode_coverage(np.zeros((4, 2)), ring)
 
 
 @pytest.mark.parametrize("metric", [precision_recall, density_coverage])

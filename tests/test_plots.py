@@ -49,7 +49,76 @@ def test_labels_stand_beside_the_middle_of_their_rows():
     ]
 
 
-@pytest.mark.parametrize("images", [np.zeros((4, 4)), np.zeros((0, 4, 4)), np.zeros((2, 4, 4, 3))])
+BYTES = np.arange(0, 256, 5, dtype=np.uint8)[:48].reshape(3, 4, 4)
+drawn = lambda sheet: sheet.axes[0].images[0].get_array()
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (BYTES, BYTES / 127.5 - 1),
+        (BYTES[..., None].astype(">f8") / 255, BYTES / 255),
+        (np.float16(BYTES / 127.5 - 1), BYTES / 127.5 - 1),
+        (jnp.asarray(BYTES / 127.5 - 1, jnp.bfloat16), BYTES / 127.5 - 1),
+        (BYTES > 99, np.where(BYTES > 99, 1, -1)),
+        (0 * BYTES, np.full(BYTES.shape, -1)),
+        (np.sign(np.int64(BYTES) - 99), np.sign(BYTES - 99.0)),
+        (list(BYTES), BYTES / 127.5 - 1),
+    ],
+    ids=["bytes", "floats", "halves", "bfloat16", "booleans", "paper", "whole numbers", "a list"],
+)
+def test_a_sheet_shows_every_type_as_it_is_meant(images, expected):
+    sheet = drawn(plots.samples(images, columns=3)).reshape(6, 3, 6)[1:5, :, 1:5].swapaxes(0, 1)
+    np.testing.assert_allclose(sheet, expected, atol=0.01)
+    table = plots.verdict_table([["a"]], [[0]], np.asarray(images)[None], rows=["x"], columns=["y"])
+    np.testing.assert_allclose(drawn(table).reshape(6, 3, 6)[1:5, :, 1:5].swapaxes(0, 1), expected, atol=0.01)
+
+
+def test_one_image_is_one_image_not_a_strip_for_each_row():
+    image = np.linspace(-1, 1, 28 * 20).reshape(28, 20, 1)
+    np.testing.assert_allclose(drawn(plots.samples(image))[1:-1, 1:-1], image[..., 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.full((4, 8, 8), np.nan), "not finite"),
+        (np.where(np.arange(64).reshape(1, 8, 8) == 9, np.inf, 0.0), "not finite"),
+        (np.full((4, 8, 8), 1e300), "not finite"),
+        (BYTES.astype(float), r"run from 0 to 235, expected -1 \(paper\) to 1 \(ink\): scale bytes with x / 127.5 - 1"),
+        (BYTES.astype(int), "scale bytes"),
+        (np.uint8(BYTES > 99), r"run from 0 to 1, .*scale \[0, 1\] with 2.0 \* x - 1"),
+        (3.0 * np.sign(BYTES - 99.0), r"run from -3 to 3, .*tanh, or np.clip"),
+        ((BYTES, np.zeros(3)), "images is a tuple of 2 parts"),
+        (None, "images is a NoneType"),
+        (np.ma.array(BYTES, mask=BYTES > 9), "masked entries"),
+    ],
+)
+def test_a_sheet_shows_nothing_that_is_not_there(images, words):
+    with pytest.raises(ValueError, match=words):
+        plots.samples(images)
+    with pytest.raises(ValueError, match=words):
+        plots.verdict_table([["a"]], [[0]], images, rows=["x"], columns=["y"])
+
+
+def test_a_sheet_has_a_column_at_least():
+    for columns in (0, -1, 2.5):
+        with pytest.raises(ValueError, match=f"columns is {columns}, expected a whole number of at least 1"):
+            plots.samples(BYTES, columns=columns)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((4, 4)),
+        np.zeros((0, 4, 4)),
+        np.zeros((2, 4, 4, 3)),
+        np.zeros((2, 0, 0)),
+        0.5,
+        [],
+        np.zeros((2, 3, 4, 4, 1)),
+    ],
+)
 def test_a_sheet_of_something_else_is_refused(images):
     with pytest.raises(ValueError, match=r"shape \(N, H, W\)"):
         plots.samples(images)
@@ -86,6 +155,54 @@ def test_loss_curves_have_their_reference_lines():
     ]
     assert levels(plots.losses(HISTORY)) == [pytest.approx([2 * np.log(2), np.log(2)]), [0.5]]
     assert levels(plots.losses(HISTORY, reference=False)) == [[], []]
+
+
+def test_a_history_of_no_steps_is_an_empty_frame_with_its_reference_lines():
+    figure = plots.losses({name: values[:0] for name, values in HISTORY.items()})
+    assert [[line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] for ax in figure.axes] == [
+        pytest.approx([2 * np.log(2), np.log(2)]),
+        [0.5],
+    ]
+    assert all("no steps yet" in [text.get_text() for text in ax.texts] for ax in figure.axes)
+    assert figure.axes[0].get_ylim() == (0, pytest.approx(2.5 * np.log(2)))
+    assert figure._repr_png_()
+    assert all("no steps yet" not in [text.get_text() for text in ax.texts] for ax in plots.losses(HISTORY).axes)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 49])
+def test_short_histories_are_drawn(steps):
+    assert plots.losses({name: values[:steps].tolist() for name, values in HISTORY.items()})._repr_png_()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_leaves_a_gap(bad):
+    for values in (np.where(HISTORY["step"] == 200, bad, 1.0), np.full(200, bad)):
+        assert np.isfinite(plots.losses(HISTORY | {"g_loss": values, "d_loss": values}).axes[0].get_ylim()).all()
+
+
+@pytest.mark.parametrize("history", [("state", HISTORY), None, {}, {"step": [1]}, [1.0]])
+def test_what_is_no_history_is_refused(history):
+    with pytest.raises(
+        ValueError, match=r"history is a \w+ without d_loss .*expected the second thing that fit returns"
+    ):
+        plots.losses(history)
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.zeros((0, 2)), r"shape \(0, 2\), expected points in the plane \(n, 2\), at least one"),
+        (np.zeros((4, 3)), r"shape \(4, 3\), expected points"),
+        (np.zeros(2), "expected points"),
+        (0.0, "expected points"),
+        ((np.zeros((4, 2)), np.zeros(4)), "is a tuple of 2 parts"),
+        (np.full((4, 2), np.nan), "not finite in 4 of 4 rows"),
+    ],
+)
+def test_what_is_no_point_in_the_plane_is_refused(points, words):
+    for arguments in ((points, np.ones((3, 2))), (np.ones((3, 2)), points)):
+        with pytest.raises(ValueError, match=words):
+            plots.four_layers(*arguments, lambda x: x[:, 0])
 
 
 def test_the_moving_mean_lies_on_the_curve():
@@ -199,10 +316,28 @@ def test_a_film_of_a_surface_has_a_white_page():
     assert Image.open(io.BytesIO(plots.animation(frames).png)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("count", [0, 1, 25])
-def test_too_few_or_many_frames_are_refused(count):
-    with pytest.raises(ValueError, match=rf"2 to 24 frames.*got {count}"):
+@pytest.mark.parametrize(("count", "cure"), [(0, "callback never called"), (25, "every n-th")])
+def test_no_frames_or_too_many_are_refused(count, cure):
+    with pytest.raises(ValueError, match=rf"2 to 24 frames.*got {count}\. .*{cure}"):
         plots.animation([np.zeros((2, 2, 3), np.uint8)] * count)
+
+
+@pytest.mark.parametrize("frame", [np.full((20, 30, 3), 120, np.uint8), plots.samples(np.zeros((3, 9, 9)))])
+def test_one_frame_is_a_still_picture(frame, tmp_path):
+    """What is left of a film where a training was resumed after all but its last frame."""
+    film = plots.animation([frame])
+    film.save(tmp_path / "film.png")
+    png = Image.open(tmp_path / "film.png")
+    assert getattr(png, "n_frames", 1) == 1
+    np.testing.assert_allclose(np.asarray(png.convert("RGB")), plots._pixels(frame), atol=2)
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 1), np.uint8), 7, None]
+)
+def test_what_is_no_frame_is_refused(frame):
+    with pytest.raises(ValueError, match=r"A frame is .*expected"):
+        plots.animation([frame, frame])
 
 
 def test_frames_of_two_sizes_are_refused():
