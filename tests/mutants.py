@@ -287,6 +287,163 @@ MUTANTS = [
         "gan_lib/device.py", "if free is not None and moved + needed > free:", "if False:",
         "tests/test_models.py -k counted",
     ),
+    Mutant(
+        "arrays: one of a tuple's parts is asked for by name",
+        "gan_lib/arrays.py", 'if fields := getattr(value, "_fields", ()):', "if fields := ():",
+        "tests/test_arrays.py tests/test_metrics.py -k 'refused'",
+    ),
+    Mutant(
+        "arrays: other byte orders become this machine's",
+        "gan_lib/arrays.py", "return x if stays or x.dtype.isnative else", "return x if True else",
+        "tests/test_arrays.py",
+    ),
+    Mutant(
+        "arrays: masked entries are no numbers",
+        "gan_lib/arrays.py", "if isinstance(value, np.ma.MaskedArray) and", "if False and",
+        "tests/test_arrays.py",
+    ),
+    Mutant(
+        "arrays: what is no number is refused",
+        "gan_lib/arrays.py", "if not _real(x.dtype):", "if False:",
+        "tests/test_arrays.py",
+    ),
+    Mutant(
+        "metrics: no number where powers leave float64",
+        "gan_lib/arrays.py", "> LARGEST:", "> np.inf:",
+        "tests/test_metrics.py -k 'powers'",
+    ),
+    Mutant(
+        "metrics: no number where squares vanish",
+        "gan_lib/metrics.py", "SMALLEST = 1e-140", "SMALLEST = 0",
+        "tests/test_metrics.py -k 'squares_can_show'",
+    ),
+    Mutant(
+        "metrics: one sample far off costs no other its digits",
+        "gan_lib/metrics.py", "centre = np.median(real, axis=0)", "centre = real.mean(axis=0)",
+        "tests/test_metrics.py -k 'far_off'",
+    ),
+    Mutant(
+        "metrics: small features are not lost beside a 1",
+        "gan_lib/metrics.py", "return base * (base * (base + 3) + 3)", "return (base + 1) ** 3",
+        "tests/test_metrics.py -k 'rounding_error'",
+    ),
+    Mutant(
+        "metrics: a Gaussian takes a covariance, not its root",
+        "gan_lib/metrics.py", "else _root(matrix)", "else matrix",
+        "tests/test_metrics.py -k 'gaussian'",
+    ),
+    Mutant(
+        "plots: bytes are not floats",
+        "gan_lib/arrays.py", "return inked / 127.5 - 1", "return np.clip(inked, -1, 1)",
+        "tests/test_plots.py -k sheet",
+    ),
+    Mutant(
+        "plots: NaN is not paper",
+        "gan_lib/arrays.py", "if x.size and not np.isfinite([low, high]).all():", "if False:",
+        "tests/test_plots.py -k sheet",
+    ),
+    Mutant(
+        "plots: what lies outside is not cut off without a word",
+        "gan_lib/arrays.py", "if low < -1.001 or high > 1.001 or x.dtype == np.uint8:", "if False:",
+        "tests/test_plots.py -k sheet",
+    ),
+    Mutant(
+        "plots: one image is one image",
+        "gan_lib/plots.py", "x = x[None] if x.ndim == 3 and x.shape[-1] == 1 else x", "pass",
+        "tests/test_plots.py -k one_image",
+    ),
+    Mutant(
+        "plots: an empty history is drawn",
+        "gan_lib/plots.py", 'mode="valid") if len(values) else values', 'mode="valid")',
+        "tests/test_plots.py -k no_steps",
+    ),
+    Mutant(
+        "plots: a film of one frame is drawn",
+        "gan_lib/plots.py", "if not 1 <= len(frames) <= 24:", "if not 2 <= len(frames) <= 24:",
+        "tests/test_plots.py -k still_picture",
+    ),
+    Mutant(
+        "layers: 32 bits where JAX's default is 64",
+        "gan_lib/layers.py", "features_in, features_out), jnp.float32))", "features_in, features_out)))",
+        "tests/test_layers.py -k 64_bits",
+    ),
+    Mutant(
+        "layers: two types become one, as in Flax",
+        "gan_lib/layers.py", "return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)", "return x, kernel",
+        "tests/test_layers.py -k types_come",
+    ),
+    Mutant(
+        "layers: coefficients as exact as the images",
+        "gan_lib/layers.py", "_fourier((h, w), k, before, x.dtype)", "_fourier((h, w), k, before)",
+        "tests/test_layers.py -k 64_bits",
+    ),
+    Mutant(
+        "checkpoint: numbers in C order",
+        CHECKPOINT, 'x, order="C")', "x)",
+        "tests/test_checkpoint.py -k 'memory or outside'",
+    ),
+    Mutant(
+        "checkpoint: numbers in this machine's byte order",
+        CHECKPOINT, 'array = array.astype(dtype.newbyteorder("="), copy=False)', "pass",
+        "tests/test_checkpoint.py -k memory",
+    ),
+    Mutant(
+        "checkpoint: every type of JAX comes back",
+        CHECKPOINT, "    if _split(dtype):\n        return", "    if False:\n        return",
+        "tests/test_checkpoint.py -k 'every_type'",
+    ),
+    Mutant(
+        "checkpoint: what cannot be read is not written",
+        CHECKPOINT, "if np.ma.is_masked(x) or not (dtype.name in PLAIN or _split(dtype)):", "if False:",
+        "tests/test_checkpoint.py -k 'refused_at_the_save'",
+    ),
+    Mutant(
+        "checkpoint: keys of other generators",
+        CHECKPOINT, ", impl=jax.random.key_impl(like)", "",
+        "tests/test_checkpoint.py -k keys",
+    ),
+    Mutant(
+        "checkpoint: whose numbers a key's are",
+        CHECKPOINT, "types |= {name: kind} if kind else {}", 'types |= {name: kind} if kind and "key" not in kind else {}',
+        "tests/test_checkpoint.py -k keys",
+    ),
+    Mutant(
+        "checkpoint: a Python number is no float32",
+        CHECKPOINT, "return array.item()", "return jnp.asarray(array)",
+        "tests/test_checkpoint.py -k numbers_come",
+    ),
+    Mutant(
+        "checkpoint: what earlier versions wrote is read",
+        CHECKPOINT, 'CODES |= {"BF16": "bfloat16", ', "CODES |= {",
+        "tests/test_checkpoint.py -k earlier_versions_are",
+    ),
+    Mutant(
+        "checkpoint: ~ is the home folder",
+        CHECKPOINT, "os.path.expanduser(os.fsdecode(path))", "os.fsdecode(path)",
+        "tests/test_checkpoint.py -k home",
+    ),
+    Mutant(
+        "checkpoint: a link is written through",
+        CHECKPOINT, "Path(os.path.realpath(name) if os.path.islink(name) else name)", "Path(name)",
+        "tests/test_checkpoint.py -k link",
+    ),
+    Mutant(
+        "checkpoint: a folder is refused in words",
+        CHECKPOINT, 'if real.is_dir() or name.endswith(("/", os.sep)):', "if False:",
+        "tests/test_checkpoint.py -k no_files",
+    ),
+    Mutant(
+        "checkpoint: two may save to one file",
+        CHECKPOINT,
+        'part = path.with_name(f"{path.name}.{_here()}-{os.getpid()}-{threading.get_ident()}.part")',
+        'part = path.with_name(f"{path.name}.part")',
+        "tests/test_checkpoint.py -k two_trainings",
+    ),
+    Mutant(
+        "checkpoint: killed writers leave no litter",
+        CHECKPOINT, "    _sweep(path)\n", "",
+        "tests/test_checkpoint.py -k killed_writers",
+    ),
     # Version drift.
     Mutant(
         "versions: a pair never tested is called so",

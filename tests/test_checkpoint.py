@@ -158,10 +158,10 @@ def test_keys_draw_on_whatever_draws_them(impl, tmp_path):
     for name in state:
         assert restored[name].dtype == state[name].dtype
         np.testing.assert_array_equal(jax.random.key_data(restored[name]), jax.random.key_data(state[name]))
-    if impl != "threefry2x32":
-        other = jax.tree.map(lambda x: jax.random.key(0), state)
-        with pytest.raises(ValueError, match=r"another network: at .*key<fry>"):
-            restore(tmp_path / "x.st", other)
+    for other in {"threefry2x32", "rbg", "unsafe_rbg"} - {impl}:  # two of them have as many numbers
+        like = {"one": jax.random.key(0, impl=other), "many": jax.random.split(jax.random.key(0, impl=other), 3)}
+        with pytest.raises(ValueError, match=r"another network: at .* it has key<.*, state_like has key<"):
+            restore(tmp_path / "x.st", like)
     save(tmp_path / "x.st", jax.tree.map(jax.random.key_data, state))  # as earlier versions wrote them
     assert jax.tree.map(lambda x: x.dtype, restore(tmp_path / "x.st", state)) == jax.tree.map(lambda x: x.dtype, state)
 
