@@ -63,8 +63,13 @@ test-floor: ## check library and notebooks with the oldest supported versions
 test-newest: setup-newest ## what breaks most often, on the newest versions, which Python 3.12 and newer get
 	@.venv-newest/bin/python $(PYTEST) -q -m "not slow" tests $(ARGS)
 
-constraints: setup ## write constraints.txt anew, with the newest versions that fit together
-	@$(RUN) .ci/constraints.py
+constraints: setup ## write constraints.txt anew, keeping versions that still fit together (ARGS=--upgrade: the newest)
+	@mkdir -p build && cp constraints.txt build/constraints.txt
+	@$(RUN) -m pip install --quiet --upgrade --target build/uv uv
+	@sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
+		build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --no-annotate --no-header \
+			--extra lab --extra test --output-file build/constraints.txt $(ARGS) pyproject.toml -
+	@{ grep "^#" constraints.txt; cat build/constraints.txt; } >build/whole.txt && mv build/whole.txt constraints.txt
 
 setup:
 	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python):
