@@ -11,9 +11,14 @@ NOTEBOOKS = --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 # Large memory pages on Linux: a DCGAN's step fills fresh memory, and saves a fifth of its time. Elsewhere without effect.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-# $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do.
+# $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do. `make -n` only shows how.
+dry = $(findstring n,$(firstword -$(MAKEFLAGS)))
 stop = $(if $(1),$(error $(1)))
-ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
+set-up = PYTHON='$(subst ','\'',$(PYTHON))' sh .ci/setup.sh $(1) $(2) $(3)
+ready = $(if $(dry),$(set-up),$(call stop,$(shell $(set-up))):)
+
+# No virtual environment runs with the standard library of another Python.
+unexport PYTHONHOME
 
 .PHONY: help lab test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
 	setup-newest
@@ -72,10 +77,10 @@ constraints: setup ## write constraints.txt anew, keeping versions that still fi
 	@{ grep "^#" constraints.txt; cat build/constraints.txt; } >build/whole.txt && mv build/whole.txt constraints.txt
 
 setup:
-	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python):
+	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python)
 
 setup-floor:
-	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python):
+	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python)
 
 setup-newest:
-	@$(call ready,.venv-newest,constraints.txt,python3.14 python3.13 python3.12):
+	@$(call ready,.venv-newest,constraints.txt,python3.14 python3.13 python3.12)
