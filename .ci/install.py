@@ -23,9 +23,9 @@ FOLLOWED = (
 )  # fmt: skip
 # All that library, notebooks, tests and the Makefile import or start. A test holds that the list is whole.
 MODULES = (
-    "IPython", "PIL", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib", "nbclient",
-    "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy", "sklearn", "tqdm",
-    "xdist", "yaml",
+    "IPython", "PIL", "cycler", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
+    "nbclient", "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy",
+    "sklearn", "tqdm", "traitlets", "xdist", "yaml",
 )  # fmt: skip
 LOOK = """
 import importlib, pathlib, sys
@@ -55,7 +55,7 @@ def own_settings():
     # -vv: a `quiet` in a file would silence the list.
     listed = subprocess.run([*PIP, "-vv", "config", "list"], env=bare, capture_output=True, text=True, check=False)
     if listed.returncode:
-        stop("pip cannot read its settings:", last_line(listed.stderr + listed.stdout))
+        stop("pip cannot read its settings:", " ".join(listed.stderr.split())[-300:] or last_line(listed.stdout))
     found = {}
     for section in ("global", "install"):  # the second wins, and the environment over both, as for pip
         for option, value in re.findall(rf"^{section}\.([a-z-]+)=(.+)$", listed.stdout, re.MULTILINE):
@@ -86,7 +86,7 @@ def why(log, status, settings, file):
     if settings.get("no-index", ("0",))[0].lower() in ("1", "true", "yes", "on"):
         return (
             f"{settings['no-index'][1]} keeps pip from every package index, and what it needs is not at hand: unset it, or"
-            f" name a folder with all packages in PIP_FIND_LINKS. It says: {reason(log, status)} {details}"
+            f" name a folder with all packages in PIP_FIND_LINKS {details}"
         )
     if re.search(
         r"connection broken by|Could not fetch URL|[Cc]onnection ?[Ee]rror|NewConnectionError|Max retries", log

@@ -22,7 +22,7 @@ $(cat pyproject.toml "$constraints" .ci/install.py | cksum)"
 
 stop() {
     [ -z "$said" ] || [ ! -t 2 ] || printf '\033[A\033[2K' >&2 # on a terminal, the problem replaces the progress
-    echo "$*"
+    printf '%s\n' "$*" # echo may read a backslash as more than one
     exit 1
 }
 
