@@ -158,7 +158,9 @@ def test_whatever_arrives_is_found_without_pip_and_network(elsewhere, shapes, mo
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shapes / "nowhere"))
     before = listing(shapes)
-    use = "from gan_lib import data\nprint(len(data.mnist('test')[1]), data.weights('small-dcgan.safetensors', '').name)"
+    use = (
+        "from gan_lib import data\nprint(len(data.mnist('test')[1]), data.weights('small-dcgan.safetensors', '').name)"
+    )
     cells = [setup_cell(), nbformat.v4.new_code_cell(use)]
     notebook = elsewhere(cells, str(shapes / SHAPES[shape]))
     assert printed(notebook.cells[0]).startswith("gan_lib ")  # nothing before the receipt
