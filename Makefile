@@ -11,9 +11,14 @@ NOTEBOOKS = --nbval-lax --nbval-current-env --nbval-cell-timeout=300
 # Large memory pages on Linux: a DCGAN's step fills fresh memory, and saves a fifth of its time. Elsewhere without effect.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-# $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do.
+# $(call ready,VENV,CONSTRAINTS,PYTHONS) sets up VENV, or stops with one line that says what to do. `make -n` only shows how.
+dry = $(findstring n,$(firstword -$(MAKEFLAGS)))
 stop = $(if $(1),$(error $(1)))
-ready = $(call stop,$(shell PYTHON='$(PYTHON)' sh .ci/setup.sh $(1) $(2) $(3)))
+set-up = PYTHON='$(subst ','\'',$(PYTHON))' sh .ci/setup.sh $(1) $(2) $(3)
+ready = $(if $(dry),$(set-up),$(call stop,$(shell $(set-up))):)
+
+# No virtual environment runs with the standard library of another Python.
+unexport PYTHONHOME
 
 .PHONY: help lab test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
 	setup-newest
@@ -63,14 +68,19 @@ test-floor: ## check library and notebooks with the oldest supported versions
 test-newest: setup-newest ## what breaks most often, on the newest versions, which Python 3.12 and newer get
 	@.venv-newest/bin/python $(PYTEST) -q -m "not slow" tests $(ARGS)
 
-constraints: setup ## write constraints.txt anew, with the newest versions that fit together
-	@$(RUN) .ci/constraints.py
+constraints: setup ## write constraints.txt anew, keeping versions that still fit together (ARGS=--upgrade: the newest)
+	@mkdir -p build && cp constraints.txt build/constraints.txt
+	@$(RUN) -m pip install --quiet --upgrade --target build/uv uv
+	@sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
+		build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --no-annotate --no-header \
+			--extra lab --extra test --output-file build/constraints.txt $(ARGS) pyproject.toml -
+	@{ grep "^#" constraints.txt; cat build/constraints.txt; } >build/whole.txt && mv build/whole.txt constraints.txt
 
 setup:
-	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python):
+	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python)
 
 setup-floor:
-	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python):
+	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python)
 
 setup-newest:
-	@$(call ready,.venv-newest,constraints.txt,python3.14 python3.13 python3.12):
+	@$(call ready,.venv-newest,constraints.txt,python3.14 python3.13 python3.12)

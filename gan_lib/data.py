@@ -1,7 +1,8 @@
 """Data: images of digits and of clothes, and 2-D mixtures whose density is known exactly.
 
-A set of images is four files, `train-images-idx3-ubyte.gz` and so on. Each is taken from the first of these folders
-that has it (<name> is `mnist` or `fashion-mnist`), and must then have the right sha256, or you get a `DataError`:
+A set of images is four files, `train-images-idx3-ubyte.gz` and so on, with or without `.gz`. Each is taken from the first
+of these folders that has it (<name> is `mnist` or `fashion-mnist`), and must then have the right sha256, or you get a
+`DataError`. Files of yours in the second that are not used are named in a warning.
 
 1. `data/<name>/` of the repository, where MNIST is, or `files/<name>/` of an installed `gan_lib`,
 2. `<GAN_COURSE_DATA>/<name>/`, if that environment variable is set,
@@ -9,6 +10,8 @@ that has it (<name> is `mnist` or `fashion-mnist`), and must then have the right
 4. `gan-course/<name>/` in your cache folder; if it is not there either, it is downloaded to this place.
 """
 
+import contextlib
+import functools
 import hashlib
 import http.client
 import math
@@ -17,6 +20,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+import warnings
 import zlib
 from pathlib import Path
 
@@ -75,11 +79,13 @@ def scaled(pixels):
 def _load(name, split):
     if split not in ("train", "test"):
         raise ValueError(f'split is {split!r}; {name} has "train" (60,000 images) and "test" (10,000 images).')
-    prefix = "train" if split == "train" else "t10k"
+    prefix = {"train": "train", "test": "t10k"}[split]
     labels = _parse(_content(f"{name}/{prefix}-labels-idx1-ubyte.gz")).astype(np.int32)
     images = _parse(_content(f"{name}/{prefix}-images-idx3-ubyte.gz"))[..., None].astype(np.float32)
     images /= 127.5  # in place: 188 MB are not copied again
     images -= 1.0
+    for words in _unused(name):
+        warnings.warn(words, stacklevel=3)
     return images, labels
 
 
@@ -91,9 +97,9 @@ def _parse(content):
 
 def _content(file):
     """The verified content of <name>/<file>. A damaged copy is an error: going on to the next would hide the damage."""
-    for path in _places(file):
+    for path in (path for place in _places(file) for path in (place, place.with_suffix(""))):
         try:
-            return _unpack(path.read_bytes(), file)
+            return _unpack(path.read_bytes(), file, packed=path.suffix)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, DataError) as fault:
@@ -106,17 +112,44 @@ def _content(file):
 def cache_folder():
     """Where the course keeps what it can make or fetch again: `gan-course` in the user's cache folder."""
     usual = {"win32": "~/AppData/Local", "darwin": "~/Library/Caches"}.get(sys.platform, "~/.cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or usual).expanduser() / "gan-course"
+    return _path(os.environ.get("XDG_CACHE_HOME") or usual) / "gan-course"
+
+
+def _path(words):
+    """A path with ~ for the home folder. Some users have none, as in containers: theirs is a new folder, and temporary."""
+    with contextlib.suppress(RuntimeError):
+        return Path(words).expanduser()
+    with contextlib.suppress(OSError):
+        return Path(_temporary(), *Path(words).parts[1:])
+    return Path(words)  # nothing can be written anywhere, which those who try will say
+
+
+_temporary = functools.cache(lambda: tempfile.mkdtemp(prefix="gan-course-"))  # nobody else's: programs are cached in it
 
 
 def _places(file):
     """The paths a file may have, in the order in which they are tried."""
     yield REPOSITORY / file
     yield INSTALLED / file
-    if chosen := os.environ.get("GAN_COURSE_DATA"):
-        yield Path(chosen).expanduser() / file
+    if given := os.environ.get("GAN_COURSE_DATA"):
+        yield _path(given) / file
     yield SYSTEM / file
     yield cache_folder() / file
+
+
+def _unused(name):
+    """A sentence for each file (of the first few) in GAN_COURSE_DATA that looks like images of this set and is not used."""
+    given = _path(os.environ.get("GAN_COURSE_DATA") or REPOSITORY)
+    found = sorted({*given.glob("*ubyte*"), *given.glob(f"{name}/[!.]*")} if given != REPOSITORY else ())
+    for path in [path for path in found if path.suffix not in (".md", ".txt")][:9]:
+        file, wanted = f"{name}/{path.stem}.gz", given / name / "train-images-idx3-ubyte.gz"
+        if path.parent == given or file not in SHA256:
+            yield f"{path} is not used: what is looked for is {wanted} and so on, with or without .gz."
+        else:
+            try:
+                _unpack(path.read_bytes(), file, packed=path.suffix)
+            except (OSError, DataError) as fault:
+                yield f"{path} is not used: it {fault}. To train on images of your own, give `fit` an array of them."
 
 
 def weights(file, command):
@@ -124,27 +157,27 @@ def weights(file, command):
 
     Raises DataError where the file is in none of the places in which images are looked for, too.
     """
-    places = list(_places(file))
-    if path := next((place for place in places if place.is_file()), None):
+    if path := next(filter(os.path.isfile, _places(file)), None):  # the home folder is looked for last, if at all
         return path
     raise DataError(
-        "\n  ".join([f"{file} is in none of these places:", *map(str, places)])
+        "\n  ".join([f"{file} is in none of these places:", *map(str, _places(file))])
         + "\nInstall the course from its folder (pip install -e .), set GAN_COURSE_DATA to a folder with the file, or "
         f"train it: {command}"
     )
 
 
-def _unpack(packed, file):
-    """Decompressed bytes of a .gz, or a DataError with what is wrong, worded to follow the file's name."""
-    if packed[:512].lstrip().startswith(b"<"):
+def _unpack(content, file, packed=True):
+    """The published content of a file, a .gz if packed, or a DataError with what is wrong, worded to follow its name."""
+    if content[:512].lstrip().startswith(b"<"):
         raise DataError("is a web page, not data")
-    unpacker = zlib.decompressobj(wbits=31)  # 31: the gzip format
-    try:
-        content = unpacker.decompress(packed, LIMIT)
-    except zlib.error as error:
-        raise DataError(f"is not an intact gzip file ({error})") from None
-    if not unpacker.eof:
-        raise DataError(f"is truncated: it stops after {len(packed):,} bytes")
+    if packed:
+        size, unpacker = len(content), zlib.decompressobj(wbits=31)  # 31: the gzip format
+        try:
+            content = unpacker.decompress(content, LIMIT)
+        except zlib.error as error:
+            raise DataError(f"is not an intact gzip file ({error})") from None
+        if not unpacker.eof:
+            raise DataError(f"is truncated: it stops after {size:,} bytes")
     digest = hashlib.sha256(content).hexdigest()
     if digest != SHA256[file]:
         owner = next((other for other, its_digest in SHA256.items() if its_digest == digest), None)
@@ -189,7 +222,7 @@ def _fetch(file):
                 fault.close()  # it is also the open page that explains the error
     lines = [f"{file} cannot be downloaded:", *tried, "and is in none of these places:", *map(str, _places(file))]
     cure = f"Check the network (proxy: set http_proxy, https_proxy), or set GAN_COURSE_DATA to a folder with {file}."
-    raise DataError("\n  ".join(lines) + f"\n{cure}")
+    raise DataError("\n".join(["\n  ".join(lines), *_unused(name), cure]))
 
 
 class Mixture:

@@ -10,7 +10,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import flax
@@ -18,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_lib.checkpoint import header, restore, restore_history, save
+from gan_lib.checkpoint import header, place, restore, restore_history, save
 from gan_lib.history import History
 
 SECONDS = 60  # of training that a lost runtime costs at most, but for twenty times what it takes to save
@@ -83,7 +82,7 @@ class RunFile:
     """
 
     def __init__(self, path: str | os.PathLike | None, describe: Callable[[], dict]):
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = None if path is None else place(path)
         self.trouble = None  # why it cannot be written any more
         self.kept = self.cost = 0  # what it holds, seconds that took
         self.time = time.perf_counter()

@@ -80,7 +80,7 @@ class GAN:
         """Move D, then move G against the new D, on one batch. Goodfellow et al. 2014, algorithm 1 with k = 1."""
         real = ready(self.prepare, batch)
         z_key, penalty_key = jax.random.split(key)
-        z = jax.random.normal(z_key, (len(real), self.latent_dim))
+        z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         params, rest, opt = state.params, state.rest, state.opt
         # One forward pass of G serves both players: D needs its samples, G the way back from them to its weights.
         generate = partial(forward, self.generator, rest=rest.generator, x=z)
@@ -130,7 +130,7 @@ class GAN:
     def sample(self, state: GANState, key: jax.Array, n: int, *, average: bool = True) -> jax.Array:
         """n samples (n, ...) for n fresh latents; see `generate`."""
         check_key(key)
-        return self.generate(state, jax.random.normal(key, (n, self.latent_dim)), average=average)
+        return self.generate(state, jax.random.normal(key, (n, self.latent_dim), jnp.float32), average=average)
 
     @partial(jax.jit, static_argnums=0, static_argnames="average")
     def generate(self, state: GANState, z: jax.Array, *, average: bool = True) -> jax.Array:

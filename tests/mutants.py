@@ -497,6 +497,57 @@ MUTANTS = [
         "pyproject.toml", 'packages = ["gan_lib", "gan_lib.exercises", ', 'packages = ["gan_lib", ',
         "tests/test_alone.py -k '06'",
     ),
+    Mutant(
+        "alone: a zip of any shape is unpacked",
+        "notebooks/source/links.py", "!unzip -qo", "!false -qo",
+        "tests/test_alone.py -k arrives",
+    ),
+    Mutant(
+        "alone: gan_lib is found at any depth",
+        "notebooks/source/links.py", "for at, inside, _ in os.walk(top)", "for at, inside, _ in list(os.walk(top))[:1]",
+        "tests/test_alone.py -k arrives",
+    ),
+    # The set-up.
+    Mutant(
+        "set-up: ready when the imports work",
+        ".ci/install.py", "if look.returncode:", "if False:",
+        "tests/test_setup.py -k not_ready",
+    ),
+    Mutant(
+        "set-up: no setting sends packages elsewhere",
+        ".ci/install.py", '"CONFIG_FILE": os.devnull, ', "",
+        "tests/test_setup.py -k elsewhere",
+    ),
+    Mutant(
+        "set-up: a mirror is followed",
+        ".ci/install.py", '"find-links", ', "",
+        "tests/test_setup.py -k elsewhere",
+    ),
+    Mutant(
+        "set-up: settings for other Pythons are none for this one",
+        ".ci/setup.sh", "unset $(env |", ": $(env |",
+        "tests/test_setup.py -k two_at_once",
+    ),
+    Mutant(
+        "set-up: one at a time",
+        ".ci/setup.sh", "\nalone\n", "\n",
+        "tests/test_setup.py -k two_at_once",
+    ),
+    Mutant(
+        "set-up: the lock of one that was killed is none",
+        ".ci/setup.sh", '[ "$other" != $$ ] && kill -0 "$other" 2>/dev/null', "true",
+        "tests/test_setup.py -k two_at_once",
+    ),
+    Mutant(
+        "set-up: a reason is never empty",
+        ".ci/install.py", '"it ended without a word"', '""',
+        "tests/test_setup.py -k empty",
+    ),
+    Mutant(
+        "set-up: make -n only shows",
+        "Makefile", "$(if $(dry),", "$(if ,",
+        "tests/test_setup.py -k make_n",
+    ),
     # Careless readers.
     Mutant(
         "exercise: the reference stands in",
@@ -703,6 +754,27 @@ MUTANTS = [
         "files: a file cut short is explained",
         "gan_lib/data.py", "if not unpacker.eof:", "if False:",
         "tests/test_data.py -k wrong",
+    ),
+    Mutant(
+        "files: an unpacked one is taken",
+        "gan_lib/data.py", '(place, place.with_suffix(""))', "(place,)",
+        "tests/test_data.py -k unpacked",
+    ),
+    Mutant(
+        "files: one's own that are not used are named",
+        "gan_lib/data.py", "warnings.warn(words, stacklevel=3)", "pass",
+        "tests/test_data.py -k own_files",
+    ),
+    Mutant(
+        "files: a home is looked for last",
+        "gan_lib/data.py", "next(filter(os.path.isfile, _places(file)), None)",
+        "next(filter(os.path.isfile, [*_places(file)]), None)",
+        "tests/test_data.py -k without_a_home",
+    ),
+    Mutant(
+        "files: nobody needs a home",
+        "gan_lib/data.py", "with contextlib.suppress(RuntimeError):", "with contextlib.suppress(KeyError):",
+        "tests/test_data.py -k without_a_home",
     ),
     Mutant(
         "lab: a token",

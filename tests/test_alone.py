@@ -1,4 +1,4 @@
-"""A notebook alone in an empty folder, as on Colab: it installs gan_lib beside the JAX that is there, and runs.
+"""A notebook alone in an empty folder, as on Colab: it finds or installs gan_lib beside the JAX that is there, and runs.
 
 Of all notebooks but the first only what a lone one needs is run: setup cell, imports, data and weights. To see all of
 them run to their ends, and their receipts and seconds: COURSE_ALONE=all .venv/bin/python -m pytest -s tests/test_alone.py
@@ -7,6 +7,7 @@ them run to their ends, and their receipts and seconds: COURSE_ALONE=all .venv/b
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +22,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "notebooks" / "source"))
+import links  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 WHOLE = NOTEBOOKS if os.environ.get("COURSE_ALONE") == "all" else NOTEBOOKS[:1]
 
@@ -29,8 +33,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """run(cells, repository=None, afresh=True): a kernel in an empty folder, with this Python's packages but for gan_lib."""
-    folder = tmp_path_factory.mktemp("elsewhere")
+    """run(cells, repository=None, afresh=True): a kernel in an empty folder, with this Python's packages but for gan_lib.
+
+    Its interpreter's path is one that a shell takes apart.
+    """
+    folder = tmp_path_factory.mktemp("elsewhere") / "the reader's own"
+    folder.mkdir()
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
     own = subprocess.run(
@@ -49,8 +57,9 @@ def elsewhere(tmp_path_factory):
     empty.mkdir()
 
     def run(cells, repository=None, afresh=True):
-        """The cells, executed. afresh: without the gan_lib that an earlier run installed."""
+        """The cells, executed. afresh: without the gan_lib that an earlier run installed or unpacked."""
         if afresh:
+            shutil.rmtree(empty / "build", ignore_errors=True)
             subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "gan_lib"], check=True, capture_output=True)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("JUPYTER_PATH", str(folder / "kernels"))
@@ -97,11 +106,67 @@ def printed(cell):
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
-def test_without_an_address_one_line_says_what_to_do(elsewhere):
+def setup_cell():
+    return nbformat.v4.new_code_cell(links.setup_cell(None))
+
+
+def listing(folder):
+    return sorted(path for path in folder.rglob("*") if path.name != "__pycache__" and path.suffix != ".pyc")
+
+
+def test_without_an_address_the_error_points_at_what_to_do(elsewhere):
     with pytest.raises(
-        CellExecutionError, match=r"GAN_COURSE_REPO: is not set\. Run make lab, or see Colab in README\.md"
+        CellExecutionError, match=r"not found\? `make lab`, or see Colab in README\.md[^$]*No module named"
     ):
-        elsewhere(code_cells(NOTEBOOKS[0])[:1])
+        elsewhere([setup_cell()])
+
+
+def test_a_path_that_is_not_there_is_named(elsewhere):
+    with pytest.raises(CellExecutionError) as caught:
+        elsewhere([setup_cell()], "gan-cours.zip")
+    assert "gan-cours.zip" in str(caught.value)
+
+
+SHAPES = {
+    "a zip made on a Mac, with another folder in it": "mac.zip",
+    "a zip with the course's folder one level deeper": "deeper.zip",
+    "a folder with the course's folder in it, where nobody may write": "course",
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory, served):
+    """A folder with what arrives at a hosted service."""
+    folder = tmp_path_factory.mktemp("where the reader's files lie")
+    shutil.copytree(Path(served.removeprefix("file://")), folder / "course" / "gan-course")
+    shutil.make_archive(folder / "deeper", "zip", folder, "course")
+    (folder / "mac" / "__MACOSX" / "gan-course" / "gan_lib").mkdir(parents=True)
+    (folder / "mac" / "__MACOSX" / "gan-course" / "gan_lib" / "._notebook.py").write_bytes(b"\0\5\x16\7")
+    shutil.copytree(folder / "course" / "gan-course", folder / "mac" / "gan-course")
+    shutil.make_archive(folder / "mac", "zip", folder / "mac")
+    shutil.rmtree(folder / "mac")
+    for path in (folder / "course", *(folder / "course").rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    yield folder
+    for path in (folder / "course", *(folder / "course").rglob("*")):
+        path.chmod(path.stat().st_mode | 0o200)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="hosted services have unzip")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_arrives_is_found_without_pip_and_network(elsewhere, shapes, monkeypatch, shape):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shapes / "nowhere"))
+    before = listing(shapes)
+    use = (
+        "from gan_lib import data\nprint(len(data.mnist('test')[1]), data.weights('small-dcgan.safetensors', '').name)"
+    )
+    cells = [setup_cell(), nbformat.v4.new_code_cell(use)]
+    notebook = elsewhere(cells, str(shapes / SHAPES[shape]))
+    assert printed(notebook.cells[0]).startswith("gan_lib ")  # nothing before the receipt
+    assert printed(notebook.cells[0]).count("\n") == 1
+    assert printed(notebook.cells[1]) == "10000 small-dcgan.safetensors\n"
+    assert listing(shapes) == before
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

@@ -20,8 +20,8 @@ import safetensors.numpy
 from flax import nnx
 
 from gan_lib.checkpoint import _here, header, place, restore, restore_history, save
+from gan_lib.gan import GAN
 from gan_lib.nets import small_discriminator, small_generator
-from gan_lib.training import GAN
 
 X = np.arange(24, dtype=np.float32).reshape(4, 6) + 0.5
 

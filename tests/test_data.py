@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import urllib.error
@@ -311,6 +312,105 @@ def test_an_unreadable_file_here(installed, small, server, tmp_path):
     text = message()
     assert text.startswith(f"{tmp_path / 'repository' / LABELS} cannot be read (")
     assert not server.asked
+
+
+# What was nearly right
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_unpacked_files_are_taken(installed, small, server, tmp_path, monkeypatch, place):
+    monkeypatch.setenv("GAN_COURSE_DATA", str(tmp_path / "given"))
+    put(tmp_path / place, {file.removesuffix(".gz"): gzip.decompress(packed) for file, packed in small.packed.items()})
+    same_content(data.mnist("test"), small, DIGITS)
+    bare = tmp_path / place / DIGITS.removesuffix(".gz")
+    bare.write_bytes(bare.read_bytes()[:-1])
+    assert message().startswith(f"{bare} holds something else (")
+    assert not server.asked
+
+
+OWN = {
+    "mnist/t10k-images.idx3-ubyte": "what is looked for is .*mnist/train-images-idx3-ubyte.gz and so on, with or without",
+    "mnist/digits.npy": "what is looked for is .*mnist/train-images-idx3-ubyte.gz and so on, with or without .gz",
+    "t10k-images-idx3-ubyte.gz": "what is looked for is .*mnist/train-images-idx3-ubyte.gz and so on, with or without .gz",
+    DIGITS: r"it holds something else \(.*To train on images of your own, give `fit` an array of them",
+    DIGITS.removesuffix(
+        ".gz"
+    ): r"it holds something else \(.*To train on images of your own, give `fit` an array of them",
+}
+
+
+@pytest.mark.parametrize("file", OWN)
+def test_own_files_that_are_not_used_are_named(installed, small, server, tmp_path, monkeypatch, file):
+    """The repository's come first; and where nothing is found, the error has the same words."""
+    monkeypatch.setenv("GAN_COURSE_DATA", str(tmp_path / "given"))
+    put(tmp_path / "repository", small.packed)
+    own = gzip.decompress(small.packed[DIGITS])[:-1]
+    put(tmp_path / "given", {file: gzip.compress(own) if file.endswith(".gz") else own})
+    words = f"{re.escape(str(tmp_path / 'given' / file))} is not used: {OWN[file]}"
+    with pytest.warns(UserWarning, match=words) as warned:
+        same_content(data.mnist("test"), small, DIGITS)
+    assert [warning.filename for warning in warned] == [__file__]  # the reader's own line
+    if file not in (DIGITS, DIGITS.removesuffix(".gz")):
+        monkeypatch.setattr(data, "REPOSITORY", tmp_path / "nowhere")
+        assert re.search(words, message())
+
+
+def test_own_files_that_are_the_published_ones_are_not_spoken_of(installed, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_COURSE_DATA", str(tmp_path / "given"))
+    put(tmp_path / "repository", small.packed)
+    put(
+        tmp_path / "given",
+        small.packed | {"mnist/README.md": b"", "mnist/.hidden": b"", "digit-features.safetensors": b""},
+    )
+    same_content(data.mnist("test"), small, DIGITS)
+
+
+# A user without a home
+
+
+@pytest.fixture
+def homeless(installed, monkeypatch, tmp_path):
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    expanded = Path.expanduser
+    monkeypatch.setattr(data.Path, "expanduser", lambda path: no_home(path) if str(path)[0] == "~" else expanded(path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(data.tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    data._temporary.cache_clear()
+    yield tmp_path
+    data._temporary.cache_clear()
+
+
+def test_without_a_home_what_is_in_the_repository_is_found(homeless, small, monkeypatch):
+    def no_search():
+        raise AssertionError("a home was looked for")
+
+    put(homeless / "repository", small.packed | {"net.safetensors": b""})
+    monkeypatch.setattr(data, "cache_folder", no_search)
+    same_content(data.mnist("test"), small, DIGITS)
+    assert data.weights("net.safetensors", "") == homeless / "repository" / "net.safetensors"
+
+
+def test_without_a_home_the_cache_is_a_folder_of_this_process(homeless, small, server, monkeypatch):
+    server.pages = {f"/one/{file}": packed for file, packed in small.packed.items()}
+    monkeypatch.setenv("GAN_COURSE_DATA", "~/given")
+    same_content(data.mnist("test"), small, DIGITS)
+    assert data.cache_folder() == data.cache_folder()
+    (home,) = (homeless / "temporary").iterdir()
+    assert home in data.cache_folder().parents
+    assert (data.cache_folder() / DIGITS).is_file()
+    if os.name == "posix":
+        assert home.stat().st_mode & 0o077 == 0
+
+
+def test_without_a_home_and_a_place_for_temporary_files(homeless, monkeypatch):
+    def full(**_):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(data.tempfile, "mkdtemp", full)
+    assert data.cache_folder() == Path("~/.cache/gan-course") or sys.platform != "linux"
 
 
 # Downloads

@@ -163,7 +163,8 @@ def test_one_setting_makes_cell_and_badges(url):
     name = min(TWINS)
     before = TWINS[name].read_text()
     linked = address_links.relink(before, url, name)
-    assert f'"${{{{GAN_COURSE_REPO:-git+{url}}}}}"' in linked
+    assert f'"{{sys.executable}}" -m pip install -q --no-deps "${{{{GAN_COURSE_REPO:-git+{url}}}}}"' in linked
+    assert len(re.findall(r"^\s*\S", address_links.setup_cell(url), re.MULTILINE)) <= 8
     assert f"https://colab.research.google.com/github/someone/gan-course/blob/main/notebooks/{name}.ipynb" in linked
     assert all(f"[![{words}]" in linked for words in address_links.BADGES)
     assert address_links.relink(linked, url, name) == linked

@@ -124,7 +124,25 @@ def test_environment_yml_is_the_same_set_up():
     assert "pip" in packages
     assert pip["pip"] == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
     assert f"--editable '.[{','.join(EXTRAS)}]'" in text(".ci/setup.sh")
-    assert f'EXTRAS = ("{EXTRAS[0]}", "{EXTRAS[1]}")' in text(".ci/constraints.py")
+
+
+def test_constraints_are_made_from_what_a_set_up_asks_for():
+    """Dependencies and extras come from pyproject.toml, the build backend through the standard input of uv."""
+    recipe = re.search(r"^constraints:.*\n((?:\t.*\n)+)", text("Makefile"), re.MULTILINE)[1]
+    assert re.findall(r"--extra (\w+)", recipe) == list(EXTRAS)
+    assert re.search(r"sed .*requires = .* pyproject\.toml \|", recipe)
+    assert "--universal" in recipe
+    assert f"--python-version {PYTHONS[0]}" in recipe
+    assert text("Makefile").count("uv") == recipe.count("uv")  # no other command needs it
+    assert not any(requirement.name == "uv" for requirement in direct())
+
+
+def test_constraints_hold_versions_and_markers_alone():
+    header, *lines = text("constraints.txt").splitlines()
+    assert header.startswith("# Exact versions for Python 3.11 to 3.14 ")
+    for line in lines:
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.!+]+( ; [^#@]+)?", line), line
+    assert not (ROOT / "uv.lock").exists()
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "environment.yml"])

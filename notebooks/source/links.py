@@ -1,7 +1,7 @@
 """Write what depends on the course's public address, `Repository` in [project.urls] of pyproject.toml: `make links`.
 
-That is the first code cell of every notebook, which installs `gan_lib` where it is missing, and the badges that open a
-notebook on Colab, Kaggle and Binder. While there is no address there are no badges, and the cell asks for one.
+That is the first code cell of every notebook, which finds or installs `gan_lib`, and the badges that open a notebook on
+Colab, Kaggle and Binder. While there is no address there are no badges, and a notebook alone is told where the course lies.
 """
 
 import re
@@ -9,17 +9,29 @@ import tomllib
 
 from build import METADATA, NOTEBOOKS, SOURCE, digest, name_cells, read_twin, report, stored, write
 
-SETUP = """\
+# A folder is used where it lies and a zip where it is unpacked, in any shape, without pip or a network. pip adds nothing but
+# gan_lib, since a JAX must match its driver.
+WITHOUT_ADDRESS = """\
+import os
+import sys
+
+course = os.environ.get("GAN_COURSE_REPO", "")  # of a notebook alone, as on Colab: a folder, zip or git address
+if course and not os.path.isdir(course):
+    !unzip -qo "{course}" -d build 2>/dev/null || "{sys.executable}" -m pip install -q --no-deps "{course}"
+sys.path[:0] = ["..", *(at for top in (course, "build") for at, inside, _ in os.walk(top) if "gan_lib" in inside)]
+from gan_lib.notebook import budget, expect, receipt  # not found? `make lab`, or see Colab in README.md
+
+receipt()"""
+WITH_ADDRESS = """\
 import sys
 
 sys.path.insert(0, "..")  # the repository's own gan_lib, when this notebook sits in it
 try:
     from gan_lib.notebook import budget, expect, receipt
 except ModuleNotFoundError:  # a notebook alone, as on Colab: gan_lib joins the JAX that is there
-    !{sys.executable} -m pip install -q --no-deps "${{GAN_COURSE_REPO%s}}"
+    !"{sys.executable}" -m pip install -q --no-deps "${{GAN_COURSE_REPO:-git+%s}}"
     from gan_lib.notebook import budget, expect, receipt
 receipt()"""
-NO_ADDRESS = ":?is not set. Run make lab, or see Colab in README.md"
 BADGES = {
     "Open in Colab": (
         "https://colab.research.google.com/assets/colab-badge.svg",
@@ -44,7 +56,7 @@ def address():
 
 def setup_cell(url):
     """The first code cell of every notebook."""
-    return SETUP % (f":-git+{url}" if url else NO_ADDRESS)
+    return WITH_ADDRESS % url if url else WITHOUT_ADDRESS
 
 
 def badges(url, name):
@@ -62,7 +74,7 @@ def relink(text, url, name):
     if line := badges(url, name):
         text = re.sub(r"^(# .*\n)", lambda title: f"{title[1]}\n{line}\n", text, count=1, flags=re.MULTILINE)
     cell = setup_cell(url)
-    first = r"```\{code-cell\}\nimport sys\n.*?\nreceipt\(\)"
+    first = r"```\{code-cell\}\n(?:import os\n)?import sys\n.*?\nreceipt\(\)"
     return re.sub(first, lambda _: f"```{{code-cell}}\n{cell}", text, count=1, flags=re.DOTALL)
 
 
