@@ -20,7 +20,7 @@ ready = $(if $(dry),$(set-up),$(call stop,$(shell $(set-up))):)
 # No virtual environment runs with the standard library of another Python.
 unexport PYTHONHOME
 
-.PHONY: help lab test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
+.PHONY: help lab published test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
 	setup-newest
 
 help: ## list the commands
@@ -28,16 +28,17 @@ help: ## list the commands
 	@echo
 	@echo 'Options: PYTHON=/path/to/python3.12 for the set-up; ARGS="..." is handed on, as in make notebooks ARGS="01 --force"'
 
-lab: setup ## open JupyterLab at the first notebook
-	@cd notebooks && ../$(RUN) -m jupyterlab 00_start_here.ipynb $(ARGS)
+lab: setup ## open JupyterLab at your copy of the first notebook, in mine/; a newer course joins your answers there
+	@$(RUN) notebooks/source/mine.py
+	@cd mine && JUPYTER_CONFIG_PATH=../.ci/jupyter ../$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/00_start_here.ipynb $(ARGS)
 
-test: lint ## check everything: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
+test: published lint ## check the course as published: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
-test-fast: lint ## what breaks most often, in a minute or two: no notebook runs, no long training
+test-fast: published lint ## what breaks most often, in a minute or two: no notebook runs, no long training
 	@$(RUN) $(PYTEST) -q -m "not slow" tests $(ARGS)
 
-run: setup ## execute all notebooks, in order, into build/, with a table of times
+run: setup ## check your answers: execute your notebooks, in order, into build/, with a table of exercises and times
 	@$(RUN) notebooks/source/build.py --run build $(ARGS)
 
 bench: setup ## time a training step of each network, one JSON line each
@@ -49,6 +50,9 @@ notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
 
 links: setup ## after a change of the course's address in pyproject.toml: setup cells and badges that name it
 	@$(RUN) notebooks/source/links.py
+
+published: setup
+	@$(RUN) notebooks/source/build.py --published
 
 lint: setup ## check the style of library, tests and notebooks
 	@$(RUN) -m ruff check --quiet && $(RUN) -m ruff format --check --quiet || \

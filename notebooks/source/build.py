@@ -2,7 +2,9 @@
 
     python notebooks/source/build.py [NN ...] [--force]     execute the twins that changed into notebooks/NN_name.ipynb;
                                                             where only prose changed, the results stay as they are
-    python notebooks/source/build.py [NN ...] --run DIR     execute the notebooks as they stand into DIR, with times
+    python notebooks/source/build.py [NN ...] --run DIR     execute the reader's copies in mine/ (or, without, the published
+                                                            notebooks) into DIR, with times and exercises
+    python notebooks/source/build.py --published            say so, and fail, where a published notebook was edited by hand
     python notebooks/source/build.py [NN ...] --format      format the code cells of the twins with ruff
 
 NN picks notebooks by the start of their name (01, 02_first); without it, all are meant.
@@ -14,6 +16,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -48,6 +51,13 @@ class ThisPython(AsyncKernelManager):
     kernel_spec = KernelSpec(**get_kernel_dict(["--log-level=ERROR"]))
 
 
+EDITED = (
+    "was edited here. Answers belong into mine/: `make lab` takes them along, then `git checkout notebooks` makes this folder "
+    "the published one again. A change of the course belongs into notebooks/source/; --force then builds it (and keeps a copy "
+    "of the edited notebook in build/)"
+)
+
+
 class BuildError(Exception):
     """Something the author or reader has to mend; the message is all that is printed."""
 
@@ -66,6 +76,17 @@ def digest(notebook):
     """What the author wrote, as a short hash: cell kinds, sources and tags."""
     cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
+
+
+def is_edited(notebook):
+    """Does it hold other text or code than what was built from its twin?"""
+    return digest(notebook) != notebook.metadata.get("course", {}).get("source")
+
+
+def exercise_of(cell):
+    """The name of the exercise that a cell answers, such as "02.slopes", or None."""
+    found = re.search(r"^@exercise\(\s*[\"'](\d\d\.\w+)[\"']", cell.source, re.MULTILINE)
+    return found[1] if found and cell.cell_type == "code" else None
 
 
 def name_cells(notebook):
@@ -96,8 +117,8 @@ def settle(outputs):
     return [output for output in settled if output.output_type != "stream" or output.text.strip()]
 
 
-def execute(notebook, name, lines=None):
-    """Run all cells in a fresh kernel in notebooks/, in place. Returns {cell number: seconds}.
+def execute(notebook, name, lines=None, folder=NOTEBOOKS):
+    """Run all cells in a fresh kernel in a folder, in place. Returns {cell number: seconds}.
 
     lines: where each cell starts in the twin, for messages.
     Raises BuildError that names notebook, cell and error.
@@ -107,7 +128,7 @@ def execute(notebook, name, lines=None):
         kernel_manager_class=ThisPython,
         timeout=CELL_TIMEOUT,
         record_timing=False,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(folder)}},
     )
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     seconds = {}
@@ -189,15 +210,13 @@ def build(twin, force):
     written = digest(notebook)
     old = stored(target)
     if old and not force:
-        built_from = old.metadata.get("course", {}).get("source")
-        if digest(old) != built_from:
-            raise BuildError(
-                f"{target.name} was edited outside its twin {twin.name}: carry the change over to the twin, "
-                "then build with --force (which overwrites the notebook)"
-            )
-        if written == built_from:
+        if is_edited(old):
+            raise BuildError(f"{target.name} {EDITED}")
+        if written == old.metadata["course"]["source"]:
             report(f"{twin.stem}  up to date")
             return
+    if old and is_edited(old):
+        write(old, NOTEBOOKS.parent / "build" / f"{twin.stem}.edited.ipynb")
     name_cells(notebook)
     notebook.metadata["course"] = {"source": written}
     (new_cells, new_code), (old_cells, old_code) = code_of(notebook), code_of(old) if old else ([], None)
@@ -217,10 +236,21 @@ def build(twin, force):
 def run(path, folder):
     """Execute one notebook as it stands into folder. Returns the seconds its cells took."""
     notebook = nbformat.read(path, as_version=4)
-    seconds = execute(notebook, path.stem)
+    seconds = execute(notebook, path.stem, folder=path.parent)
     write(notebook, folder / path.name)
-    report(f"{path.stem}  {sum(seconds.values()):.0f} s  slowest: {slowest(seconds)}")
+    report(f"{path.stem}  {sum(seconds.values()):.0f} s  slowest: {slowest(seconds)}{outcomes(notebook)}")
     return sum(seconds.values())
+
+
+def outcomes(notebook):
+    """What the exercises' cards say, for the end of a line."""
+    shown = [
+        output.get("data", {}).get("text/plain", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    ]
+    heads = [re.match(r"([✓✗○]) (\d\d\.\w+) · ", text) for text in shown]
+    by_mark = {mark: [head[2] for head in heads if head and head[1] == mark] for mark in "✓✗○"}
+    words = f"\n    exercises: {len(by_mark['✓'])} ✓ yours, {len(by_mark['○'])} ○ open" if any(by_mark.values()) else ""
+    return words + (f", ✗ not yet: {', '.join(by_mark['✗'])}" if by_mark["✗"] else "")
 
 
 def format_twin(twin):
@@ -261,9 +291,18 @@ def main():
     parser.add_argument("--force", action="store_true", help="execute twins that did not change, overwrite edits")
     parser.add_argument("--run", metavar="DIR", type=Path, help="execute the notebooks as they stand into DIR")
     parser.add_argument("--format", action="store_true", help="format the code cells of the twins")
+    parser.add_argument("--published", action="store_true", help="fail where a notebook was edited by hand")
     arguments = parser.parse_args()
+    if arguments.published:
+        edited = [
+            path.name for path in sorted(NOTEBOOKS.glob("*.ipynb")) if is_edited(nbformat.read(path, as_version=4))
+        ]
+        sys.exit(f"This checks the course as published, and {', '.join(edited)} {EDITED}." if edited else 0)
     os.environ.pop("COURSE_STRICT", None)  # an open or wrong exercise must not stop a build
-    twins_or_notebooks = NOTEBOOKS.glob("*.ipynb") if arguments.run else SOURCE.glob("*.md")
+    mine = NOTEBOOKS.parent / "mine"
+    twins_or_notebooks = (
+        (mine if mine.exists() else NOTEBOOKS).glob("*.ipynb") if arguments.run else SOURCE.glob("*.md")
+    )
     times, problems = {}, []
     try:
         chosen = pick(twins_or_notebooks, arguments.names)
