@@ -123,7 +123,7 @@ def test_environment_yml_is_the_same_set_up():
     assert python == SpecifierSet(f">={lowest},<3.{int(highest[2:]) + 1}")
     assert "pip" in packages
     assert pip["pip"] == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
-    assert f"--editable '.[{','.join(EXTRAS)}]'" in text(".ci/setup.sh")
+    assert f'"--editable", ".[{",".join(EXTRAS)}]"' in text(".ci/install.py")
 
 
 def test_constraints_are_made_from_what_a_set_up_asks_for():

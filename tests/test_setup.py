@@ -102,8 +102,12 @@ def test_two_at_once_and_neither_is_spoilt(course):
     while first.poll() is None and not (course / ".venv" / "bin").exists():
         time.sleep(0.05)
     second = start(course, {})
-    assert second.communicate(timeout=120) == ("", f"Process {first.pid} sets up .venv: waiting for it ...\n")
-    said, told = first.communicate(timeout=120)
+    try:
+        said, told = first.communicate(timeout=60)
+        assert second.communicate(timeout=60) == ("", f"Process {first.pid} sets up .venv: waiting for it ...\n")
+    finally:
+        first.kill()
+        second.kill()
     assert said == ""
     assert "Setting up .venv" in told
     assert is_ready(course)
@@ -112,6 +116,15 @@ def test_two_at_once_and_neither_is_spoilt(course):
         assert third.communicate() == ("", "")  # there is nothing to do
 
 
+CONF = """
+[global]
+quiet = 1
+no-index = true
+find-links = ../mirror
+[install]
+prefix = {elsewhere}
+no-deps = true
+"""
 ELSEWHERE = {
     "PIP_PREFIX": {"PIP_PREFIX": "{elsewhere}"},
     "PIP_TARGET": {"PIP_TARGET": "{elsewhere}"},
@@ -123,11 +136,8 @@ ELSEWHERE = {
     "PIP_REQUIRE_HASHES": {"PIP_REQUIRE_HASHES": "1"},
     "PYTHONPATH": {"PYTHONPATH": "{elsewhere}"},
     "PYTHONUSERBASE": {"PYTHONUSERBASE": "{elsewhere}", "PIP_USER": "1"},
-    "pip.conf": {
-        "PIP_CONFIG_FILE": "[global]\nquiet = 1\nno-index = true\nfind-links = {mirror}\n[install]\nprefix = {elsewhere}\n"
-        "no-deps = true\n",
-        "PIP_NO_INDEX": "", "PIP_FIND_LINKS": "",
-    },
+    "a file in PIP_CONFIG_FILE": {"PIP_CONFIG_FILE": "{folder}/.pip/pip.conf", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": ""},
+    "a file in the home folder": {"HOME": "{folder}", "PIP_CONFIG_FILE": "", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": ""},
 }  # fmt: skip
 
 
@@ -135,18 +145,15 @@ ELSEWHERE = {
 @unix
 @pytest.mark.parametrize("setting", ELSEWHERE)
 def test_no_setting_of_the_caller_sends_the_packages_elsewhere(course, tmp_path, setting):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "jax.py").write_text("raise ImportError('of another Python')")
-    settings = {
-        name: value.format(elsewhere=tmp_path / "elsewhere", mirror="../mirror")
-        for name, value in ELSEWHERE[setting].items()
-    }
-    if "\n" in settings.get("PIP_CONFIG_FILE", ""):
-        (tmp_path / "pip.conf").write_text(settings["PIP_CONFIG_FILE"])
-        settings["PIP_CONFIG_FILE"] = str(tmp_path / "pip.conf")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "jax.py").write_text("raise ImportError('of another Python')")
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").write_text(CONF.format(elsewhere=elsewhere))
+    settings = {k: v.format(elsewhere=elsewhere, folder=tmp_path) for k, v in ELSEWHERE[setting].items()}
     assert set_up(course, settings)[0] == ""
     assert is_ready(course)
-    assert os.listdir(tmp_path / "elsewhere") == ["jax.py"]
+    assert os.listdir(elsewhere) == ["jax.py"]
 
 
 @slow
