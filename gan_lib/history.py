@@ -100,3 +100,11 @@ def diagnosis(step: int, metrics: dict, sound: dict[str, bool]) -> str:
         "returned. Try a smaller learning rate for it; look for log, sqrt or a division at 0 in its loss (softplus, not log "
         "of a sigmoid): `with jax.debug_nans(True), jax.debug_infs(True):` around fit ends at the operation."
     )
+
+
+def interruption(done: int, steps: int, checkpoint) -> str:
+    """How to go on after an interrupt: a cell that is run again starts anew, but from a checkpoint."""
+    said = f"Interrupted after {done:,} of {steps:,} steps: fit returns what was reached. "
+    if checkpoint:
+        return said + "The checkpoint has it, too: run the same cell again to go on."
+    return said + f"To go on, in a new cell: state, more = fit(model, state, data, steps={steps - done}, key=...)."

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from gan_lib.arrays import as_data, check_key
 from gan_lib.device import check_room, chunk_for, compiler_options, is_convolutional
 from gan_lib.experiment import RunFile, describe
-from gan_lib.history import History, diagnosis
+from gan_lib.history import History, diagnosis, interruption
 
 BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -69,7 +69,7 @@ def fit(
 
     Stops early, says so, and returns what was reached: at an interrupt (Ctrl-C, or the notebook's stop button), at
     the first metric or weight that is not finite, with the last finite state, and when the checkpoint cannot be
-    written any more. Call `fit` again to go on. With a checkpoint, the history is that of all its runs.
+    written any more. With a checkpoint, the history is that of all its runs.
     An error in the callback carries what was reached, as its `state` and `history`; the checkpoint has that, too.
     Raises ValueError on what cannot be trained (on), or on a checkpoint of another experiment; OSError if it cannot be
     written at the start.
@@ -118,7 +118,7 @@ def fit(
             if failed:
                 bar.write(diagnosis(first + done + 1, *failed), file=sys.stdout)
             elif done < steps and not file.trouble:
-                bar.write(f"Interrupted after {done:,} of {steps:,} steps. Call fit again to go on.", file=sys.stdout)
+                bar.write(interruption(done, steps, checkpoint), file=sys.stdout)
             if not log.clock[1:] and done >= steps:
                 bar.write(
                     f"{checkpoint} holds step {first + done:,} already. To go on, ask for more steps.", file=sys.stdout

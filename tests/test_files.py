@@ -77,18 +77,21 @@ def test_model_evaluation_mode_is_no_evaluation_of_text():
 def test_jupyterlab_starts_with_its_token_for_this_machine_alone(tmp_path):
     pytest.importorskip("jupyterlab")
     recipe = re.search(
-        r"^lab:.*\n\t@cd notebooks && (.*jupyterlab.*) \$\(ARGS\)", (ROOT / "Makefile").read_text(), re.M
+        r"^lab:.*\n.*mine.py\n\t@cd mine && (\w+=\S+) (.*jupyterlab.*) \$\(ARGS\)",
+        (ROOT / "Makefile").read_text(),
+        re.M,
     )
-    command = shlex.split(recipe[1].replace("../$(RUN)", shlex.quote(sys.executable)))
+    command = shlex.split(recipe[2].replace("../$(RUN)", shlex.quote(sys.executable)))
     command += [
         "--no-browser",
         "--ServerApp.port=0",
         *(["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
     ]
     places = {f"JUPYTER_{what}_DIR": str(tmp_path / what) for what in ("CONFIG", "DATA", "RUNTIME")}
+    settings = dict([recipe[1].split("=")])  # relative to a folder beside notebooks/
     log = tmp_path / "log"
     with log.open("w") as said:
-        server = subprocess.Popen(command, cwd=ROOT / "notebooks", env=os.environ | places, stderr=said)
+        server = subprocess.Popen(command, cwd=ROOT / "notebooks", env=os.environ | places | settings, stderr=said)
     try:
         until = time.monotonic() + 60
         while not (found := [p for p in tmp_path.glob("RUNTIME/jpserver-*.json") if p.stat().st_size]):
@@ -103,6 +106,13 @@ def test_jupyterlab_starts_with_its_token_for_this_machine_alone(tmp_path):
             urllib.request.urlopen(contents)
         with urllib.request.urlopen(f"{contents}?token={running['token']}") as page:
             assert "00_start_here.ipynb" in {entry["name"] for entry in json.load(page)["content"]}
+        assert f"{running['url']}lab/tree/00_start_here.ipynb?token=" in log.read_text()  # what a terminal shows
+        with urllib.request.urlopen(f"{running['url']}lab?token={running['token']}") as page:
+            settings = json.loads(re.search(rb'id="jupyter-config-data"[^>]*>(.*?)</script>', page.read(), re.S)[1])
+        assert {"@jupyterlab/apputils-extension:announcements", "jupyterlab-jupytext"} <= set(
+            settings["disabledExtensions"]
+        )
+        assert "jupytext" not in log.read_text().replace("jupyterlab_jupytext | extension was successfully linked", "")
         elsewhere = [
             a[4][0] for a in socket.getaddrinfo(socket.gethostname(), None) if not a[4][0].startswith(("127.", "::1"))
         ]

@@ -531,7 +531,7 @@ def test_an_interrupt_keeps_what_was_reached(capsys):
     timer.start()
     state, history = train(steps=10_000_000, chunk=10)
     assert 0 <= int(state.step) == len(history["step"]) < 10_000_000
-    assert "Interrupted" in capsys.readouterr().out
+    assert f"fit(model, state, data, steps={10_000_000 - int(state.step)}, key=...)" in capsys.readouterr().out
     again, _ = train(state=state, steps=10)
     assert again.step == state.step + 10
     with pytest.raises(KeyboardInterrupt):  # the handler from before is back
@@ -624,13 +624,15 @@ def test_interrupted_and_resumed_is_bitwise_the_uninterrupted_run(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_a_run_stopped_by_hand_is_resumed_bitwise(tmp_path):
+def test_a_run_stopped_by_hand_is_resumed_bitwise(tmp_path, capsys):
     def stop(state):
         if state.step == 15:
             os.kill(os.getpid(), signal.SIGINT)
 
     path, options = tmp_path / "run.safetensors", dict(steps=30, every=15, chunk=4)
     stopped, _ = train(checkpoint=path, callback=stop, **options)
+    assert "after 15 of 30 steps" in (out := capsys.readouterr().out)
+    assert "run the same cell again" in out
     assert stopped.step == 15 == restore(path, stopped).step
     assert same(train(checkpoint=path, **options)[0], train(**options)[0])
 
