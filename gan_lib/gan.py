@@ -16,7 +16,7 @@ from flax import nnx
 
 from gan_lib.arrays import check_key
 from gan_lib.losses import Loss, non_saturating
-from gan_lib.parts import check_data, check_fit, check_parts, ready
+from gan_lib.parts import asked, check_data, check_fit, check_parts, ready
 from gan_lib.penalties import refuse_mixing
 from gan_lib.pure import arrays, create, forward
 
@@ -62,7 +62,10 @@ class GAN:
         its logits.
     averaging: decay of the generator's moving average, in [0, 1); 0 keeps the latest weights. The first steps use a
         smaller one, so that the average forgets the untrained network.
-    prepare: what each batch goes through first, in the step: with data.scaled, images stay bytes until then.
+    prepare: what each batch of samples goes through first, in the step: with data.scaled, images stay bytes until then.
+    classes: 0, or how many there are for a conditional GAN. Its batches are (samples, labels), labels int (B,) from 0 on,
+        and both networks are called with labels after the rest. Fakes get the labels of the real batch: so the shares of
+        the classes agree, and a relativistic pair shares its class.
 
     Two GANs of the same parts are equal and share their compiled programs. Raises ValueError on parts that cannot be trained.
     """
@@ -75,27 +78,29 @@ class GAN:
     penalty: Callable[..., jax.Array | float] = no_penalty
     averaging: float = 0.999
     prepare: Callable[[Any], jax.Array] = as_it_is
+    classes: int = 0
 
     def step(self, state: GANState, batch: jax.Array, key: jax.Array) -> tuple[GANState, dict[str, jax.Array]]:
         """Move D, then move G against the new D, on one batch. Goodfellow et al. 2014, algorithm 1 with k = 1."""
-        real = ready(self.prepare, batch)
+        real, *labels = ready(self, batch)  # no labels, or one array of them
         z_key, penalty_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         params, rest, opt = state.params, state.rest, state.opt
         # One forward pass of G serves both players: D needs its samples, G the way back from them to its weights.
-        generate = partial(forward, self.generator, rest=rest.generator, x=z)
+        generate = lambda g: forward(self.generator, g, rest.generator, z, *labels)
         fake, pull_back, g_rest = jax.vjp(generate, params.generator, has_aux=True)
+        critic = lambda d, x: forward(self.discriminator, *d, x, *labels)[0]
 
         def d_objective(d):
-            logits, d_rest = judge(self.discriminator, d, rest.discriminator, real, fake)
-            penalty = self.penalty(lambda x: forward(self.discriminator, d, d_rest, x)[0], real, fake, key=penalty_key)
+            logits, d_rest = judge(self.discriminator, d, rest.discriminator, real, fake, *labels)
+            penalty = self.penalty(partial(critic, (d, d_rest)), real, fake, key=penalty_key)
             return self.loss.discriminator(*logits) + penalty, (logits, d_rest)
 
         (d_loss, (logits, d_rest)), d_grads = jax.value_and_grad(d_objective, has_aux=True)(params.discriminator)
         d, d_opt = descend(self.optimizer.discriminator, d_grads, opt.discriminator, params.discriminator)
 
         def g_objective(fake):
-            logits, new_rest = judge(self.discriminator, d, d_rest, real, fake)
+            logits, new_rest = judge(self.discriminator, d, d_rest, real, fake, *labels)
             return self.loss.generator(*logits), new_rest
 
         (g_loss, d_rest), slope = jax.value_and_grad(g_objective, has_aux=True)(fake)
@@ -127,25 +132,34 @@ class GAN:
         average = jax.tree.map(in_full, (g, g_rest)) if self.averaging else (g, g_rest)
         return GANState(Pair(g, d), Pair(g_rest, d_rest), opt, average, step=jnp.int32(0))
 
-    def sample(self, state: GANState, key: jax.Array, n: int, *, average: bool = True) -> jax.Array:
+    def sample(self, state: GANState, key: jax.Array, n: int, *, labels: Any = None, average: bool = True) -> jax.Array:
         """n samples (n, ...) for n fresh latents; see `generate`."""
         check_key(key)
-        return self.generate(state, jax.random.normal(key, (n, self.latent_dim), jnp.float32), average=average)
+        z = jax.random.normal(key, (n, self.latent_dim), jnp.float32)
+        return self.generate(state, z, labels, average=average)
 
-    @partial(jax.jit, static_argnums=0, static_argnames="average")
-    def generate(self, state: GANState, z: jax.Array, *, average: bool = True) -> jax.Array:
+    def generate(self, state: GANState, z: jax.Array, labels: Any = None, *, average: bool = True) -> jax.Array:
         """Samples (n, ...) for latents z (n, latent_dim), BatchNorm and dropout in evaluation mode.
 
-        average: with the averaged weights; False takes the latest ones.
+        labels: of a conditional GAN, int (n,), or one number for all. average: with the averaged weights; False takes the
+        latest ones.
         """
+        return self._generate(state, z, *asked(self, labels, len(z)), average=average)
+
+    @partial(jax.jit, static_argnums=0, static_argnames="average")
+    def _generate(self, state, z, *labels, average):
         latest = state.params.generator, state.rest.generator
         weights = jax.tree.map(in_type_of, state.average, latest) if average else latest
-        return forward(self.generator, *weights, z, train=False)[0]
+        return forward(self.generator, *weights, z, *labels, train=False)[0]
+
+    def logits(self, state: GANState, x: jax.Array, labels: Any = None) -> jax.Array:
+        """The discriminator's logits (n,) for samples x (n, ...), in evaluation mode. labels: as for `generate`."""
+        return self._logits(state, x, *asked(self, labels, len(x)))
 
     @partial(jax.jit, static_argnums=0)
-    def logits(self, state: GANState, x: jax.Array) -> jax.Array:
-        """The discriminator's logits (n,) for samples x (n, ...), in evaluation mode."""
-        return forward(self.discriminator, state.params.discriminator, state.rest.discriminator, x, train=False)[0]
+    def _logits(self, state, x, *labels):
+        d = state.params.discriminator, state.rest.discriminator
+        return forward(self.discriminator, *d, x, *labels, train=False)[0]
 
     def __post_init__(self):
         if not isinstance(self.optimizer, Pair):
@@ -162,14 +176,14 @@ class GAN:
         return f"loss D {m['d_loss']:.2f} G {m['g_loss']:.2f}, D(x) {m['d_real']:.2f} D(G(z)) {m['d_fake']:.2f}"
 
 
-def judge(build, params, rest, real, fake):
+def judge(build, params, rest, real, fake, *labels):
     """D on real and on fake samples, never mixed in one batch: ((real_logits, fake_logits), the new rest)."""
     if real.shape != fake.shape:
         raise ValueError(
             f"The generator makes samples of shape {fake.shape[1:]}, the data's have {real.shape[1:]}: change one of them."
         )
-    real_logits, rest = forward(build, params, rest, real)
-    fake_logits, rest = forward(build, params, rest, fake)
+    real_logits, rest = forward(build, params, rest, real, *labels)
+    fake_logits, rest = forward(build, params, rest, fake, *labels)
     return (real_logits, fake_logits), rest
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from gan_lib.arrays import as_array
 from gan_lib.losses import Loss
 from gan_lib.pure import arrays, create, forward
 
@@ -37,6 +38,8 @@ def check_parts(gan) -> None:
     for name, example in (("penalty", "penalties.OneCentred(10.0)"), ("prepare", "data.scaled")):
         if isinstance(part := getattr(gan, name), type) or not callable(part):
             raise ValueError(f"{name} must be a function, e.g. {example}; got {_kind(part)}. Leave it out for none.")
+    if isinstance(gan.classes, bool) or not isinstance(gan.classes, int | np.integer) or gan.classes < 0:
+        raise ValueError(f"classes must be how many there are, or 0 for a GAN without labels; got {gan.classes!r}.")
     if isinstance(gan.averaging, bool | str) or not np.isscalar(gan.averaging) or not 0 <= gan.averaging < 1:
         raise ValueError(f"averaging is the decay of a moving average, in [0, 1); got {gan.averaging!r}.")
 
@@ -52,14 +55,16 @@ def check_fit(gan) -> None:
     """Raise ValueError where latent_dim, networks and optimisers do not fit together. Traces them; compiles nothing."""
     key = jax.random.key(0)
     x, wanted = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32), f"latents of shape (B, {gan.latent_dim})"
+    labels, and_labels = _labels(gan), " and labels (B,)" if gan.classes else ""
     for name in PLAYERS:
         build = getattr(gan, name)
         params, rest = jax.eval_shape(partial(_arrays, name, build, key))
         try:
-            y = jax.eval_shape(partial(forward, build), params, rest, x)[0]
+            y = jax.eval_shape(partial(forward, build), params, rest, x, *labels)[0]
         except (TypeError, ValueError) as error:
             said = str(error).strip().partition("\n")[0]
-            raise ValueError(f"The {name} does not take {wanted}: {said}{_hint(name, build, params, rest)}") from error
+            hint = _hint(name, build, params, rest, labels)
+            raise ValueError(f"The {name} does not take {wanted}{and_labels}: {said}{hint}") from error
         shape = getattr(y, "shape", None)
         if shape is None or shape[:1] != (B,) or not jnp.issubdtype(y.dtype, jnp.floating):
             given = "None: is its return missing?" if y is None else f"{_shape(y)} for a batch of {B}"
@@ -79,12 +84,19 @@ def _shape(y):
     return f"{y.dtype} of shape {y.shape}" if hasattr(y, "shape") else f"a {type(y).__name__}"
 
 
-def _hint(name, build, params, rest):
+def _labels(gan):
+    """The labels of a trial batch, if it has any."""
+    return [jax.ShapeDtypeStruct((B,), jnp.int32)] if gan.classes else []
+
+
+def _hint(name, build, params, rest, labels):
     """The latent_dim that the generator does take, if one of its dense layers tells."""
     widths = {leaf.shape[0] for leaf in jax.tree.leaves(params) if leaf.ndim == 2} if name == "generator" else ()
     for width in sorted(widths):
         try:
-            jax.eval_shape(partial(forward, build), params, rest, jax.ShapeDtypeStruct((B, width), jnp.float32))
+            jax.eval_shape(
+                partial(forward, build), params, rest, jax.ShapeDtypeStruct((B, width), jnp.float32), *labels
+            )
         except Exception:
             continue
         return f" It takes {width}: GAN(..., latent_dim={width})."
@@ -103,31 +115,75 @@ def _check_optimizer(name, optimizer, params):
         ) from error
 
 
-def ready(prepare, batch) -> jax.Array:
-    """The real samples of a batch, prepared; ValueError unless they are one array of floats (B, ...)."""
-    if isinstance(batch, tuple | list | dict):
+def ready(gan, batch) -> list[jax.Array]:
+    """The real samples of a batch, prepared, and their labels if the GAN has classes: [real] or [real, labels].
+
+    ValueError unless the samples are one array of floats (B, ...), and the labels whole numbers (B,).
+    """
+    several = isinstance(batch, tuple | list | dict)
+    if several and not gan.classes:
         raise ValueError(
             f"This GAN learns from one array of samples; got a {type(batch).__name__} of {len(batch)}. mnist() returns "
-            "images and labels: images, labels = mnist(), and give the images."
+            "images and labels: images, labels = mnist(), and give the images; or make it a conditional GAN by its classes."
         )
-    real = prepare(batch)
+    if gan.classes and not (several and not isinstance(batch, dict) and len(batch) == 2):
+        raise ValueError(f"A GAN of {gan.classes} classes learns from (samples, labels); got {_kind(batch)}.")
+    real, *labels = batch if several else [batch]
+    real = gan.prepare(real)
     if real.ndim < 2 or not jnp.issubdtype(real.dtype, jnp.floating):
         raise ValueError(
             f"images must be a float array of shape (N, ...); got {real.dtype} of shape {real.shape}. Scale uint8 pixels "
             "with x / 127.5 − 1, or leave that to the step: GAN(..., prepare=data.scaled)."
         )
-    return real
+    return [real, *(_whole(y, len(real)) for y in labels)]
+
+
+def _whole(labels, n):
+    """Labels, unless they are none for n samples."""
+    if labels.shape != (n,) or not jnp.issubdtype(labels.dtype, jnp.integer):
+        one_hot = " One-hot rows become numbers with labels.argmax(axis=1)." if labels.ndim == 2 else ""
+        raise ValueError(
+            f"labels must be whole numbers of shape ({n},), one a sample; got {labels.dtype} of shape {labels.shape}.{one_hot}"
+        )
+    return labels
+
+
+def _in_range(labels, classes):
+    """Raise ValueError on a label that no class has; labels have values."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        cure = "Subtract 1." if low == 1 and high == classes else f"Or is it a GAN of {high + 1} classes?"
+        raise ValueError(f"labels go from {low} to {high}; a GAN of {classes} classes takes 0 to {classes - 1}. {cure}")
+
+
+def asked(gan, labels, n) -> list[jax.Array]:
+    """The labels that a conditional GAN is asked for, as [int32 (n,)]; [] without classes. One number stands for all."""
+    if not gan.classes:
+        if labels is not None:
+            raise ValueError("This GAN has no classes, so no labels can be asked for: GAN(..., classes=10).")
+        return []
+    if labels is None:
+        raise ValueError(f"Which of the {gan.classes} classes? Give labels (n,), or one number for all: labels=7.")
+    if not isinstance(labels, jax.core.Tracer):
+        labels = as_array(labels, "labels", on_device=True)
+    if labels.ndim == 0:
+        labels = jnp.full(n, labels)
+    labels = _whole(labels, n)
+    if not isinstance(labels, jax.core.Tracer):
+        _in_range(labels, gan.classes)
+    return [jnp.asarray(labels, jnp.int32)]
 
 
 def check_data(gan, data) -> None:
-    """Raise ValueError on data that is no array of floats, or that the end of the generator keeps it from ever drawing."""
-    if isinstance(data, tuple | list | dict):
-        ready(gan.prepare, data)
-    some = ready(gan.prepare, data[:: max(1, len(data) // 1000)])
+    """Raise ValueError on data that is not what `ready` asks for, or that the end of the generator keeps it from drawing."""
+    few = jax.tree.map(lambda x: x[:: max(1, len(x) // 1000)], data)
+    some, *_ = ready(gan, few)
+    if gan.classes:
+        _in_range(data[1], gan.classes)
     low, high = float(some.min()), float(some.max())
     weights = jax.eval_shape(lambda: arrays(create(gan.generator, jax.random.key(0))))
     z = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32)
-    end = _end(jax.make_jaxpr(partial(forward, gan.generator))(*weights, z).jaxpr)
+    end = _end(jax.make_jaxpr(partial(forward, gan.generator))(*weights, z, *_labels(gan)).jaxpr)
     if end not in REACH:
         return
     bottom, top = REACH[end]

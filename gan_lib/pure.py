@@ -37,9 +37,12 @@ def arrays(module: nnx.Module) -> tuple[dict, dict]:
     return nnx.to_pure_dict(params), nnx.to_pure_dict(rest)
 
 
-def forward(build: Callable[..., nnx.Module], params: dict, rest: dict, x: Any, train: bool = True) -> tuple[Any, dict]:
+def forward(
+    build: Callable[..., nnx.Module], params: dict, rest: dict, *inputs: Any, train: bool = True
+) -> tuple[Any, dict]:
     """One pass of the network that `build` makes, with these arrays: (result, the new rest).
 
+    inputs: what it is called with, such as images, or images and their labels.
     train: BatchNorm takes the batch's statistics and dropout drops; False is evaluation mode.
     """
     module = nnx.merge(_graph(build), params, rest, copy=True)
@@ -47,7 +50,7 @@ def forward(build: Callable[..., nnx.Module], params: dict, rest: dict, x: Any, 
         _decide(module)
     else:
         module.eval()
-    y = module(x)
+    y = module(*inputs)
     return y, _only(arrays(module)[1], rest)
 
 

@@ -118,7 +118,7 @@ def check_eigenvalues(fn):
         field, jacobian = game(rng)
         kinds.add(bool(np.linalg.eigvals(jacobian).imag.any()))  # the dtype is complex at any rate from NumPy 2.5 on
         check_spectrum(fn(field), jacobian, field)
-    damped = lambda theta, psi: (-psi * slope(theta * psi), theta * slope(theta * psi) - 0.3 * psi)  # noqa: E731
+    damped = lambda theta, psi: (-psi * slope(theta * psi), theta * slope(theta * psi) - 0.3 * psi)
     try:
         got = fn(damped)
     except jax.errors.TracerArrayConversionError:
