@@ -246,6 +246,24 @@ MUTANTS = [
         "gan_lib/gan.py", "g_key, d_key = jax.random.split(key)", "g_key = d_key = key",
         f"{IN_TRAINING} keys_of_their_own",
     ),
+    # Labels.
+    Mutant(
+        "labels: G gets those of the batch",
+        "gan_lib/gan.py", "forward(self.generator, g, rest.generator, z, *labels)",
+        "forward(self.generator, g, rest.generator, z, *(0 * y for y in labels))",
+        "tests/test_models.py -k label",
+    ),
+    Mutant(
+        "labels: fakes are judged with the labels they were made with",
+        "gan_lib/gan.py", "    fake_logits, rest = forward(build, params, rest, fake, *labels)",
+        "    fake_logits, rest = forward(build, params, rest, fake, *(y[::-1] for y in labels))",
+        "tests/test_models.py -k label",
+    ),
+    Mutant(
+        "labels: those of no class are refused",
+        "gan_lib/parts.py", "    if low < 0 or high >= classes:", "    if False:",
+        "tests/test_models.py -k label",
+    ),
     # What is handed over.
     Mutant(
         "refused: data that a generator cannot reach",

@@ -339,6 +339,125 @@ def test_data_out_of_the_generators_reach_are_refused(output, scale, message, sh
             fit(gan, gan.init(KEY), scale(x), **SETTINGS)
 
 
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+LABELS = np.arange(512, dtype=np.int32) % 3
+
+
+class Labelled(nnx.Module):
+    """A network that is called with samples and labels, which it adds up, scaled."""
+
+    def __init__(self, features_in, features_out, rngs):
+        self.lin, self.table = nnx.Linear(features_in, features_out, rngs=rngs), nnx.Embed(3, features_out, rngs=rngs)
+
+    def __call__(self, x, labels):
+        y = self.lin(x) + self.table(labels)
+        return y[:, 0] if y.shape[1] == 1 else y
+
+
+def conditional(**options):
+    parts = dict(
+        generator=lambda rngs: Labelled(4, 2, rngs),
+        discriminator=lambda rngs: Labelled(2, 1, rngs),
+        latent_dim=4,
+        classes=3,
+    )
+    return GAN(**parts | options)
+
+
+def test_both_networks_get_the_labels_of_the_real_batch():
+    """By the arrays that a step leaves: an embedding that no label asked for has no gradient, in G as in D."""
+    gan = conditional(optimizer=optax.sgd(0.1))
+    state = gan.init(KEY)
+    new, _ = jax.jit(gan.step)(state, (POINTS[:32], np.where(LABELS[:32] == 1, 2, LABELS[:32])), KEY)
+    for before, after in zip(state.params, new.params, strict=True):
+        moved = (before["table"]["embedding"] != after["table"]["embedding"]).any(axis=1)
+        assert moved.tolist() == [True, False, True]
+
+
+def test_fakes_are_judged_with_the_labels_they_were_made_with():
+    """G writes its label into the sample, D compares it with the label it is told: 0 where they agree."""
+
+    class Writes(nnx.Module):
+        def __init__(self, rngs):
+            self.weight = nnx.Param(jnp.ones(()))
+
+        def __call__(self, z, labels):
+            return self.weight * jnp.stack([labels, labels], axis=1).astype(jnp.float32)
+
+    class Compares(Writes):
+        def __call__(self, x, labels):
+            return self.weight * jnp.abs(x[:, 0] - labels)
+
+    real = np.stack([LABELS, LABELS], axis=1).astype(np.float32)
+    gan = conditional(generator=Writes, discriminator=Compares)
+    _, metrics = jax.jit(gan.step)(gan.init(KEY), (real[:50], LABELS[:50]), KEY)
+    assert metrics["d_real"] == metrics["d_fake"] == 0.5
+    _, metrics = jax.jit(gan.step)(gan.init(KEY), (real[:50], LABELS[1:51]), KEY)  # labels of other samples
+    assert metrics["d_fake"] == 0.5 < metrics["d_real"]
+
+
+def test_a_penalty_differentiates_the_sample_alone():
+    gan = conditional(penalty=penalties.ZeroCentred(2.0), optimizer=optax.sgd(0.0))
+    plain = conditional(optimizer=optax.sgd(0.0))
+    state, batch = gan.init(KEY), (POINTS[:32], LABELS[:32])
+    (_, with_r1), (_, without) = (jax.jit(g.step)(state, batch, KEY) for g in (gan, plain))
+    kernel = state.params.discriminator["lin"]["kernel"]  # D's slope in the sample, whatever the label
+    np.testing.assert_allclose(with_r1["d_loss"] - without["d_loss"], (kernel**2).sum(), rtol=1e-4)
+
+
+def test_labels_are_asked_for_one_by_one_or_all_at_once():
+    gan = conditional()
+    state, _ = fit(gan, gan.init(KEY), (POINTS, LABELS), **SETTINGS)
+    z = jax.random.normal(KEY, (5, 4))
+    one = gan.generate(state, z, 2)
+    np.testing.assert_array_equal(one, gan.generate(state, z, np.full(5, 2)))
+    np.testing.assert_array_equal(one[2:], gan.generate(state, z, [0, 1, 2, 2, 2])[2:])
+    assert (one[:2] != gan.generate(state, z, [0, 1, 2, 2, 2])[:2]).any(axis=1).all()
+    np.testing.assert_array_equal(gan.sample(state, KEY, 5, labels=2), one)
+    assert (gan.logits(state, POINTS[:5], 0) != gan.logits(state, POINTS[:5], 1)).all()
+    assert jax.jit(lambda y: gan.generate(state, z, y))(jnp.array([0, 1, 2, 0, 1])).shape == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.eye(3, dtype=np.float32)[LABELS], r"whole numbers of shape \(\d+,\).*float32.*argmax\(axis=1\)"),
+        (LABELS.astype(np.float32), "whole numbers"),
+        (LABELS[:, None], "whole numbers"),
+        (LABELS + 1, "go from 1 to 3; a GAN of 3 classes takes 0 to 2. Subtract 1"),
+        (LABELS - 1, "go from -1 to 1"),
+        (LABELS * 5, "go from 0 to 10.*Or is it a GAN of 11 classes"),
+        (LABELS[:100], "several with one N"),
+    ],
+)
+def test_labels_that_name_no_class_are_refused(labels, message):
+    gan = conditional()
+    with pytest.raises(ValueError, match=message):
+        fit(gan, gan.init(KEY), (POINTS, labels), **SETTINGS)
+
+
+def test_labels_that_cannot_be_asked_for_are_refused():
+    gan, plain = conditional(), make_gan()
+    state = gan.init(KEY)
+    for labels, message in (
+        (None, "Which of the 3 classes"),
+        (3, "go from 3 to 3"),
+        ([0, 1], "whole numbers"),
+        ("7", "labels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gan.sample(state, KEY, 5, labels=labels)
+    with pytest.raises(ValueError, match="no classes"):
+        plain.sample(plain.init(KEY), KEY, 5, labels=1)
+    with pytest.raises(ValueError, match=r"learns from \(samples, labels\)"):
+        fit(gan, state, POINTS, **SETTINGS)
+    with pytest.raises(ValueError, match="classes must be how many"):
+        conditional(classes=-1)
+    with pytest.raises(ValueError, match=r"generator does not take latents .* and labels"):
+        conditional(generator=generator).init(KEY)
+
+
 # --- networks that Flax allows --------------------------------------------------------------------------------------
 
 
