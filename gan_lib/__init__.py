@@ -1,6 +1,8 @@
-"""A tiny library for learning GANs in JAX: data, networks, losses, one training step, plots, checks.
+"""A tiny library for learning GANs in JAX: data, networks, losses, one training step, one loop, metrics, plots, checks.
 
-Read the modules in this order: losses, gan, training, nets, data, metrics, features, plots, notebook.
+Read losses, gan and nets first, then training. A module imports only from those before it in this list:
+arrays, fetch, data, layers, nets, losses, penalties, pure, parts, gan, device, checkpoint, history, experiment, training,
+metrics, features, dirac, plots, notebook, exercises.
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from gan_lib.data import cache_folder
+from gan_lib.fetch import cache_folder
 
 OLDEST = ("0.7.2", "0.11.2")  # the first (jax, flax) that the course supports
 # The pairs on which every test passes: the oldest, and those of constraints.txt.

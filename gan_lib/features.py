@@ -20,7 +20,7 @@ import safetensors.numpy
 from flax import nnx
 from tqdm import tqdm
 
-from gan_lib import data
+from gan_lib import data, fetch
 from gan_lib.arrays import as_array
 from gan_lib.metrics import Gaussian, frechet_distance, gaussian
 
@@ -143,7 +143,7 @@ def _load(kind):
         jax.eval_shape(_apply, params, jnp.zeros((1, 28, 28, 1)))
     except (OSError, safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         what = str(error).partition("\n")[0]
-        raise data.DataError(
+        raise fetch.DataError(
             f"{path} does not hold the classifier ({what}). In a git checkout restore it with `git checkout data`, or "
             f"train it: {cure}"
         ) from None
@@ -259,7 +259,7 @@ def main():
     reference = gaussian(_run(params, images).features)
     stored |= {f"reference.{part}": np.float32(x) for part, x in vars(reference).items()}
     facts = dict(command=f"python -m gan_lib.features --data {args.data} --seed {args.seed}", seed=str(args.seed))
-    folder = data.REPOSITORY if data.REPOSITORY.is_dir() else data.cache_folder()
+    folder = fetch.REPOSITORY if fetch.REPOSITORY.is_dir() else fetch.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE.format(args.data)
     path.write_bytes(safetensors.numpy.save(stored, facts | {"test_accuracy": f"{accuracy:.4f}"}))

@@ -755,27 +755,27 @@ MUTANTS = [
     ),
     Mutant(
         "files: no address but the checked ones",
-        "gan_lib/data.py", "https://storage.googleapis.com/", "https://example.org/",
+        "gan_lib/fetch.py", "https://storage.googleapis.com/", "https://example.org/",
         "tests/test_files.py",
     ),
     Mutant(
         "files: a download has the right content",
-        "gan_lib/data.py", "if digest != SHA256[file]:", "if False:",
+        "gan_lib/fetch.py", "if digest != SHA256[file]:", "if False:",
         "tests/test_data.py -k wrong",
     ),
     Mutant(
         "files: a download is there whole or not at all",
-        "gan_lib/data.py", "part = Path(folder) / target.name", "part = target",
+        "gan_lib/fetch.py", "part = Path(folder) / target.name", "part = target",
         "tests/test_data.py -k 'disk or interrupted or wrong'",
     ),
     Mutant(
         "files: a file cut short is explained",
-        "gan_lib/data.py", "if not unpacker.eof:", "if False:",
+        "gan_lib/fetch.py", "if not unpacker.eof:", "if False:",
         "tests/test_data.py -k wrong",
     ),
     Mutant(
         "files: an unpacked one is taken",
-        "gan_lib/data.py", '(place, place.with_suffix(""))', "(place,)",
+        "gan_lib/fetch.py", '(place, place.with_suffix(""))', "(place,)",
         "tests/test_data.py -k unpacked",
     ),
     Mutant(
@@ -785,13 +785,13 @@ MUTANTS = [
     ),
     Mutant(
         "files: a home is looked for last",
-        "gan_lib/data.py", "next(filter(os.path.isfile, _places(file)), None)",
-        "next(filter(os.path.isfile, [*_places(file)]), None)",
+        "gan_lib/data.py", "next(filter(os.path.isfile, places(file)), None)",
+        "next(filter(os.path.isfile, [*places(file)]), None)",
         "tests/test_data.py -k without_a_home",
     ),
     Mutant(
         "files: nobody needs a home",
-        "gan_lib/data.py", "with contextlib.suppress(RuntimeError):", "with contextlib.suppress(KeyError):",
+        "gan_lib/fetch.py", "with contextlib.suppress(RuntimeError):", "with contextlib.suppress(KeyError):",
         "tests/test_data.py -k without_a_home",
     ),
     Mutant(

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_lib import data
+from gan_lib import data, fetch
 
 DIGITS = "mnist/t10k-images-idx3-ubyte.gz"
 CLOTHES = "fashion-mnist/t10k-images-idx3-ubyte.gz"
@@ -80,7 +80,7 @@ def test_mnist_in_the_repository_needs_no_network(monkeypatch, tmp_path):
     def no_network(*_, **__):
         raise AssertionError("mnist() went to the network")
 
-    monkeypatch.setattr(data.urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(fetch.urllib.request, "urlopen", no_network)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("GAN_COURSE_DATA", str(tmp_path / "nowhere"))
     assert len(data.mnist("test")[1]) == 10_000
@@ -108,8 +108,8 @@ def test_unknown_split(load, split):
 
 
 def test_readme_names_licence_source_and_checksums():
-    text = (data.REPOSITORY / "mnist" / "README.md").read_text()
-    for file, digest in data.SHA256.items():
+    text = (fetch.REPOSITORY / "mnist" / "README.md").read_text()
+    for file, digest in fetch.SHA256.items():
         if file.startswith("mnist/"):
             assert f"`{Path(file).name}` | `{digest}`" in text
     for words in ("CC BY-SA 3.0", "Yann LeCun", "Corinna Cortes", "creativecommons.org/licenses/by-sa/3.0"):
@@ -124,14 +124,14 @@ def small(monkeypatch):
     """Eight small files, packed, that count as the published ones; .images and .labels are what they hold."""
     rng = np.random.default_rng(0)
     packed, images, labels = {}, {}, {}
-    for number, file in enumerate(data.SHA256):
+    for number, file in enumerate(fetch.SHA256):
         if "images" in file:
             images[file] = rng.integers(0, 256, (5 + number, 28, 28), dtype=np.uint8)
             content = struct.pack(">4B3I", 0, 0, 8, 3, *images[file].shape) + images[file].tobytes()
         else:
             labels[file] = rng.integers(0, 10, 4 + number, dtype=np.uint8)  # as many as the images before
             content = struct.pack(">4BI", 0, 0, 8, 1, len(labels[file])) + labels[file].tobytes()
-        monkeypatch.setitem(data.SHA256, file, hashlib.sha256(content).hexdigest())
+        monkeypatch.setitem(fetch.SHA256, file, hashlib.sha256(content).hexdigest())
         packed[file] = gzip.compress(content)
     return SimpleNamespace(packed=packed, images=images, labels=labels)
 
@@ -173,11 +173,11 @@ def server():
 @pytest.fixture
 def installed(monkeypatch, tmp_path, server):
     """gan_lib without its repository: nothing on the machine, two mirrors for each set; returns the cache's files."""
-    monkeypatch.setattr(data, "REPOSITORY", tmp_path / "repository")
-    monkeypatch.setattr(data, "SYSTEM", tmp_path / "system")
-    monkeypatch.setattr(data, "TIMEOUT", 5.0)
-    for name in data.MIRRORS:
-        monkeypatch.setitem(data.MIRRORS, name, (f"{server.url}/one/{name}/", f"{server.url}/two/{name}/"))
+    monkeypatch.setattr(fetch, "REPOSITORY", tmp_path / "repository")
+    monkeypatch.setattr(fetch, "SYSTEM", tmp_path / "system")
+    monkeypatch.setattr(fetch, "TIMEOUT", 5.0)
+    for name in fetch.MIRRORS:
+        monkeypatch.setitem(fetch.MIRRORS, name, (f"{server.url}/one/{name}/", f"{server.url}/two/{name}/"))
     monkeypatch.delenv("GAN_COURSE_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
@@ -191,7 +191,7 @@ def put(root, files):
 
 
 def message(load=data.mnist, split="test"):
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(fetch.DataError) as caught:
         load(split)
     return str(caught.value)
 
@@ -245,14 +245,14 @@ def test_a_home_folder_in_the_setting(installed, small, tmp_path, monkeypatch):
 def test_cache_folder(monkeypatch, tmp_path, platform, folder):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setattr(data.sys, "platform", platform)
+    monkeypatch.setattr(fetch.sys, "platform", platform)
     for unset in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(unset, raising=False)
-    assert data.cache_folder() == tmp_path / folder / "gan-course"
+    assert fetch.cache_folder() == tmp_path / folder / "gan-course"
     monkeypatch.setenv("XDG_CACHE_HOME", "")  # empty counts as unset
-    assert data.cache_folder() == tmp_path / folder / "gan-course"
+    assert fetch.cache_folder() == tmp_path / folder / "gan-course"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
-    assert data.cache_folder() == tmp_path / "mine" / "gan-course"
+    assert fetch.cache_folder() == tmp_path / "mine" / "gan-course"
 
 
 # Every way a file can be wrong
@@ -351,7 +351,7 @@ def test_own_files_that_are_not_used_are_named(installed, small, server, tmp_pat
         same_content(data.mnist("test"), small, DIGITS)
     assert [warning.filename for warning in warned] == [__file__]  # the reader's own line
     if file not in (DIGITS, DIGITS.removesuffix(".gz")):
-        monkeypatch.setattr(data, "REPOSITORY", tmp_path / "nowhere")
+        monkeypatch.setattr(fetch, "REPOSITORY", tmp_path / "nowhere")
         assert re.search(words, message())
 
 
@@ -374,13 +374,13 @@ def homeless(installed, monkeypatch, tmp_path):
         raise RuntimeError("Could not determine home directory.")
 
     expanded = Path.expanduser
-    monkeypatch.setattr(data.Path, "expanduser", lambda path: no_home(path) if str(path)[0] == "~" else expanded(path))
+    monkeypatch.setattr(fetch.Path, "expanduser", lambda path: no_home(path) if str(path)[0] == "~" else expanded(path))
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(data.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(fetch.tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
-    data._temporary.cache_clear()
+    fetch._temporary.cache_clear()
     yield tmp_path
-    data._temporary.cache_clear()
+    fetch._temporary.cache_clear()
 
 
 def test_without_a_home_what_is_in_the_repository_is_found(homeless, small, monkeypatch):
@@ -388,7 +388,7 @@ def test_without_a_home_what_is_in_the_repository_is_found(homeless, small, monk
         raise AssertionError("a home was looked for")
 
     put(homeless / "repository", small.packed | {"net.safetensors": b""})
-    monkeypatch.setattr(data, "cache_folder", no_search)
+    monkeypatch.setattr(fetch, "cache_folder", no_search)
     same_content(data.mnist("test"), small, DIGITS)
     assert data.weights("net.safetensors", "") == homeless / "repository" / "net.safetensors"
 
@@ -397,10 +397,10 @@ def test_without_a_home_the_cache_is_a_folder_of_this_process(homeless, small, s
     server.pages = {f"/one/{file}": packed for file, packed in small.packed.items()}
     monkeypatch.setenv("GAN_COURSE_DATA", "~/given")
     same_content(data.mnist("test"), small, DIGITS)
-    assert data.cache_folder() == data.cache_folder()
+    assert fetch.cache_folder() == fetch.cache_folder()
     (home,) = (homeless / "temporary").iterdir()
-    assert home in data.cache_folder().parents
-    assert (data.cache_folder() / DIGITS).is_file()
+    assert home in fetch.cache_folder().parents
+    assert (fetch.cache_folder() / DIGITS).is_file()
     if os.name == "posix":
         assert home.stat().st_mode & 0o077 == 0
 
@@ -409,8 +409,8 @@ def test_without_a_home_and_a_place_for_temporary_files(homeless, monkeypatch):
     def full(**_):
         raise FileNotFoundError("No usable temporary directory found")
 
-    monkeypatch.setattr(data.tempfile, "mkdtemp", full)
-    assert data.cache_folder() == Path("~/.cache/gan-course") or sys.platform != "linux"
+    monkeypatch.setattr(fetch.tempfile, "mkdtemp", full)
+    assert fetch.cache_folder() == Path("~/.cache/gan-course") or sys.platform != "linux"
 
 
 # Downloads
@@ -436,19 +436,19 @@ def test_download_once_then_from_the_cache(installed, small, server, capsys, loa
 def test_a_wrong_download(installed, small, server, wrong):
     """A mirror that sends the wrong bytes is passed over; if all do, each is named and nothing is kept."""
     make, fragment = WRONG[wrong]
-    put(data.cache_folder(), {LABELS: small.packed[LABELS]})
+    put(fetch.cache_folder(), {LABELS: small.packed[LABELS]})
     server.pages = {"/one/" + DIGITS: make(small), "/two/" + DIGITS: make(small)}
     text = message()
     assert text.startswith(f"{DIGITS} cannot be downloaded:")
     for mirror in ("one", "two"):
         assert re.search(rf"{re.escape(f'{server.url}/{mirror}/{DIGITS}')}: {fragment}", text)
-    assert str(data.cache_folder() / DIGITS) in text  # where it was looked for
+    assert str(fetch.cache_folder() / DIGITS) in text  # where it was looked for
     assert f"GAN_COURSE_DATA to a folder with {DIGITS}" in text
     assert installed() == ["gan-course/" + LABELS]
 
     server.pages["/two/" + DIGITS] = small.packed[DIGITS]
     same_content(data.mnist("test"), small, DIGITS)
-    assert (data.cache_folder() / DIGITS).read_bytes() == small.packed[DIGITS]
+    assert (fetch.cache_folder() / DIGITS).read_bytes() == small.packed[DIGITS]
     assert installed() == ["gan-course/" + DIGITS, "gan-course/" + LABELS]
 
 
@@ -482,7 +482,7 @@ def unavailable(handler):
     ],
 )
 def test_a_failing_server(installed, small, server, monkeypatch, page, fragment):
-    monkeypatch.setattr(data, "TIMEOUT", 0.3)
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
     server.pages = {f"/{mirror}/{LABELS}": page for mirror in ("one", "two")}
     text = message()
     assert text.startswith(f"{LABELS} cannot be downloaded:")
@@ -512,7 +512,7 @@ def test_no_network(installed, small, monkeypatch, fault):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", no_name)
-    monkeypatch.setitem(data.MIRRORS, "mnist", (f"http://127.0.0.1:{port}/",))
+    monkeypatch.setitem(fetch.MIRRORS, "mnist", (f"http://127.0.0.1:{port}/",))
     text = message()
     assert text.startswith(f"{LABELS} cannot be downloaded:")
     assert ("refused" if fault == "refused" else "Name or service not known") in text
@@ -521,7 +521,7 @@ def test_no_network(installed, small, monkeypatch, fault):
 
 
 def test_a_server_without_end_is_cut_off(installed, small, server, monkeypatch):
-    monkeypatch.setattr(data, "LIMIT", 2**18)
+    monkeypatch.setattr(fetch, "LIMIT", 2**18)
     hung_up = []
 
     def endless(handler):
@@ -543,15 +543,15 @@ def test_a_server_without_end_is_cut_off(installed, small, server, monkeypatch):
 
 
 def test_a_small_file_that_unpacks_without_end_is_cut_off(installed, small, server, monkeypatch):
-    monkeypatch.setattr(data, "LIMIT", 2**18)
+    monkeypatch.setattr(fetch, "LIMIT", 2**18)
     bomb = gzip.compress(bytes(2**24))
-    assert len(bomb) < data.LIMIT
-    put(data.cache_folder(), {LABELS: bomb})
+    assert len(bomb) < fetch.LIMIT
+    put(fetch.cache_folder(), {LABELS: bomb})
     seen = []
     sha256 = hashlib.sha256
-    monkeypatch.setattr(data.hashlib, "sha256", lambda content: seen.append(len(content)) or sha256(content))
-    assert str(data.cache_folder() / LABELS) in message()
-    assert max(seen, default=0) <= data.LIMIT
+    monkeypatch.setattr(fetch.hashlib, "sha256", lambda content: seen.append(len(content)) or sha256(content))
+    assert str(fetch.cache_folder() / LABELS) in message()
+    assert max(seen, default=0) <= fetch.LIMIT
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs pthread_kill")
@@ -564,7 +564,7 @@ def test_an_interrupted_download_leaves_nothing(installed, small, server):
     server.pages["/one/" + LABELS] = interrupt
     with pytest.raises(KeyboardInterrupt):
         data.mnist("test")
-    assert not list((data.cache_folder() / "mnist").iterdir())
+    assert not list((fetch.cache_folder() / "mnist").iterdir())
     assert server.asked == ["/one/" + LABELS]
 
 
@@ -572,7 +572,7 @@ def test_an_unwritable_cache(installed, small, server, tmp_path):
     server.pages = {f"/one/{file}": packed for file, packed in small.packed.items()}
     (tmp_path / "cache").write_text("a file where the folder should be")
     text = message()
-    assert text.startswith(f"{LABELS} was not there, and {data.cache_folder() / LABELS} cannot be written (")
+    assert text.startswith(f"{LABELS} was not there, and {fetch.cache_folder() / LABELS} cannot be written (")
     assert "set XDG_CACHE_HOME to another folder" in text
     assert f"GAN_COURSE_DATA to one with {LABELS}" in text
     assert not server.asked  # found out before the download
@@ -594,7 +594,7 @@ def test_a_full_disk(installed, small, server, monkeypatch):
     server.pages = {f"/one/{file}": packed for file, packed in small.packed.items()}
     monkeypatch.setattr(Path, "write_bytes", full)
     assert f"cannot be written ({os.strerror(errno.ENOSPC)})" in message()
-    assert not list((data.cache_folder() / "mnist").iterdir())
+    assert not list((fetch.cache_folder() / "mnist").iterdir())
 
 
 # Mixtures

@@ -16,12 +16,12 @@ import safetensors
 import safetensors.numpy
 
 import gan_lib
-from gan_lib import data, features
+from gan_lib import data, features, fetch
 from gan_lib.device import OLDEST
 from gan_lib.features import Features, digit_distance, digit_features, fashion_distance, fashion_features
 from gan_lib.metrics import frechet_distance, gaussian
 
-FILES = {kind: data.REPOSITORY / features.FILE.format(kind) for kind in features.LOADERS}
+FILES = {kind: fetch.REPOSITORY / features.FILE.format(kind) for kind in features.LOADERS}
 RNG = np.random.default_rng(0)
 NOISE = RNG.uniform(-1, 1, (300, 28, 28, 1)).astype(np.float32)
 fashion = pytest.mark.skipif(
@@ -245,7 +245,7 @@ def test_weights_are_copied_to_the_device_once():
 def elsewhere(monkeypatch, tmp_path):
     """No weights anywhere, as in an installation without the repository; gives the folder of GAN_COURSE_DATA."""
     features._load.cache_clear()
-    monkeypatch.setattr(data, "REPOSITORY", tmp_path / "repository")
+    monkeypatch.setattr(fetch, "REPOSITORY", tmp_path / "repository")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("GAN_COURSE_DATA", str(tmp_path / "chosen"))
     (tmp_path / "chosen").mkdir()
@@ -254,12 +254,12 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def test_weights_that_are_nowhere(elsewhere):
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(fetch.DataError) as caught:
         digit_features(NOISE)
     for words in (
         "digit-features.safetensors is in none of these places:",
         str(elsewhere / "digit-features.safetensors"),
-        str(data.cache_folder() / "digit-features.safetensors"),
+        str(fetch.cache_folder() / "digit-features.safetensors"),
         "pip install -e .",
         "set GAN_COURSE_DATA",
         "python -m gan_lib.features --data digit",
@@ -294,7 +294,7 @@ def packed(change):
 def test_damaged_weights(elsewhere, content):
     path = elsewhere / "digit-features.safetensors"
     path.write_bytes(content)
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(fetch.DataError) as caught:
         digit_features(NOISE)
     assert str(caught.value).startswith(f"{path} does not hold the classifier (")
     assert "git checkout data" in str(caught.value)
@@ -313,7 +313,7 @@ def test_the_command_trains_and_stores_a_classifier(elsewhere, digits, monkeypat
     train = features.train
     monkeypatch.setattr(features, "train", lambda *args, **kwargs: train(*args, **kwargs, epochs=4))
     features.main()
-    path = data.cache_folder() / "digit-features.safetensors"
+    path = fetch.cache_folder() / "digit-features.safetensors"
     assert re.search(
         rf"{re.escape(str(path))}: \d+ kB, right on 9\d\.\d\d% of the test images", capsys.readouterr().out
     )

@@ -27,8 +27,8 @@ FORBIDDEN = {
     "fetches": r"^\s*[!%].*\b(?:curl|wget|git clone)\b",
 }
 FASHION = "fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-HOSTS = {  # data.py checks the sha256 of what it fetches; the others are links to click on
-    "data.py": {"ossci-datasets.s3.amazonaws.com", "storage.googleapis.com", FASHION},
+HOSTS = {  # fetch.py checks the sha256 of what it fetches; the others are links to click on
+    "fetch.py": {"ossci-datasets.s3.amazonaws.com", "storage.googleapis.com", FASHION},
     "links.py": {"colab.research.google.com", "kaggle.com", "mybinder.org", "github", "github.com"},
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import gan_lib
 from gan_lib import device
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,3 +180,29 @@ def test_a_mutant_finds_the_line_it_changes(mutant):
 def test_only_the_tests_own_process_compiles_quickly():
     """Notebooks are to be checked, and timed, as a reader runs them; kernels inherit the environment."""
     assert "optimization_level" not in os.environ.get("XLA_FLAGS", "")
+
+
+MODULES = re.findall(r"\w+", gan_lib.__doc__.partition("in this list:")[2])
+FILES = sorted((ROOT / "gan_lib").rglob("*.py"))
+
+
+def test_the_list_of_modules_is_whole():
+    """The exercises come last, whatever is in their folder."""
+    found = {path.relative_to(ROOT / "gan_lib").parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert sorted(MODULES) == sorted(found)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_module_imports_only_those_before_it_and_no_notebook(path):
+    own = path.relative_to(ROOT / "gan_lib").parts[0].removesuffix(".py")
+    code = path.read_text(encoding="utf-8")
+    named = re.findall(r"^\s*from gan_lib\.(\w+)", code, re.MULTILINE)
+    for names in re.findall(r"^\s*from gan_lib import (.+)$", code, re.MULTILINE):
+        named += names.split(", ")
+    before = MODULES[: MODULES.index(own)] if own != "__init__" else []
+    assert {name for name in named if name != own} <= set(before)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "gan_lib"], ids=lambda path: path.name)
+def test_a_module_is_short_enough_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= (250 if path.name == "gan.py" else 300)
