@@ -1,0 +1,162 @@
+"""A reader's hour in a real browser: open, run, answer, interrupt, restart, save; and the repository is as it was.
+
+Needs Chromium with its driver (Debian: apt install chromium chromium-driver) and Selenium; skipped where they are not.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from mutants import copy
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="no Chromium with its driver here: apt install chromium-driver"
+    ),
+]
+
+ANSWER = """\
+@exercise("00.point_gradients")
+def point_gradients(score, x):
+    return jax.vmap(jax.grad(lambda point: score(point[None])[0]))(x)"""
+LONG = """\
+import numpy
+from gan_lib.gan import GAN
+from gan_lib.training import fit
+small = GAN(lambda rngs: MLP((2, 8, 2), rngs=rngs), lambda rngs: MLP((2, 8, 1), shape=(), rngs=rngs), latent_dim=2)
+data = numpy.random.default_rng(0).normal(size=(100, 2))
+start = small.init(jax.random.key(0))
+reached, history = fit(small, start, data, steps=10_000_000, key=jax.random.key(1))"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """(a browser that shows what `make lab` opens, the reader's folder)."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="no Selenium here: pip install selenium")
+    course = tmp_path / "course"
+    copy(course)
+    subprocess.run([sys.executable, "notebooks/source/mine.py"], cwd=course, check=True)
+    recipe = re.search(r"\n\t@cd mine && (\w+=\S+) (.*jupyterlab.*) \$\(ARGS\)", (ROOT / "Makefile").read_text())
+    command = shlex.split(recipe[2].replace("../$(RUN)", shlex.quote(sys.executable)))
+    command += ["--no-browser", "--ServerApp.port=0", "--allow-root", "--LabApp.expose_app_in_browser=True"]
+    places = {f"JUPYTER_{what}_DIR": str(tmp_path / what) for what in ("CONFIG", "DATA", "RUNTIME")}
+    settings = dict([recipe[1].split("=")])
+    log, options = tmp_path / "log", selenium.ChromeOptions()
+    with log.open("w") as said:
+        server = subprocess.Popen(command, cwd=course / "mine", env=os.environ | places | settings, stderr=said)
+    options.binary_location = CHROMIUM
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1000,900"):
+        options.add_argument(word)
+    browser = None
+    try:
+        address = wait(lambda: re.search(r"http://localhost\S+", log.read_text()), "the address that Jupyter prints")[0]
+        browser = selenium.Chrome(options, selenium.ChromeService(DRIVER))
+        browser.get(address)
+        yield Page(browser), course
+    finally:
+        if browser:
+            browser.quit()
+        server.terminate()
+        server.wait(30)
+
+
+def wait(look, what, seconds=90):
+    until = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < until, f"waited {seconds} s for {what}"
+        time.sleep(0.2)
+    return found
+
+
+class Page:
+    """The notebook that is open, by JupyterLab's own commands."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def __call__(self, code, *args):
+        lines = "const app = window.jupyterapp, page = app.shell.currentWidget, cells = page?.content?.widgets;"
+        return self.browser.execute_async_script(
+            f"const done = arguments[arguments.length - 1]; (async () => {{ {lines} {code} }})().then(done, e => done('' + e));",
+            *args,
+        )
+
+    def is_idle(self):
+        return self("return page?.sessionContext?.session?.kernel?.status === 'idle' && cells.length > 9")
+
+    def number(self, words):
+        """The cell that holds these words."""
+        return self(
+            "return cells.findIndex(c => c.model.sharedModel.getSource().includes(arguments[0]))".replace(
+                "arguments[0]", json.dumps(words)
+            )
+        )
+
+    def run(self, number):
+        self(f"page.content.activeCellIndex = {number}; app.commands.execute('notebook:run-cell'); return 0")
+
+    def shown(self, number):
+        """The text of a cell's outputs."""
+        return self(f"return cells[{number}].node.querySelector('.jp-OutputArea')?.innerText ?? ''")
+
+
+def test_a_readers_hour(lab):
+    page, course = lab
+    wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
+    assert page("return page.title.label") == "00_start_here.ipynb"
+
+    # All cells run, and no answer is given yet.
+    page("app.commands.execute('notebook:run-all-cells'); return 0")
+    last = page.number('progress("00")')
+    wait(lambda: "0 of 6 exercises done" in page.shown(last), "the last card", 240)
+    errors = page("return cells.filter(c => c.node.querySelector('[data-mime-type*=error]')).length")
+    assert errors == 0
+
+    # An answer is checked, and stays when the notebook is saved.
+    at = page.number('@exercise("00.point_gradients")')
+    page(f"cells[{at}].model.sharedModel.setSource({json.dumps(ANSWER)}); return 0")
+    page.run(at)
+    wait(lambda: "✓ 00.point_gradients" in page.shown(at), "the check of the answer")
+
+    # A training that is interrupted says what to type.
+    page(f"page.content.activeCellIndex = {last}; await app.commands.execute('notebook:insert-cell-below'); return 0")
+    page(f"cells[{last + 1}].model.sharedModel.setSource({json.dumps(LONG)}); return 0")
+    page.run(last + 1)
+    wait(lambda: "at a time" in page.shown(last + 1) and "images/s" in page.shown(last + 1), "the bar of a training")
+    page("await page.sessionContext.session.kernel.interrupt(); return 0")
+    wait(
+        lambda: "To go on, in a new cell: state, more = fit(" in page.shown(last + 1), "what to type after an interrupt"
+    )
+
+    # After a restart a cell in the middle cannot run; the notebook says what to do, and it helps.
+    page("await page.sessionContext.session.kernel.restart(); return 0")
+    wait(page.is_idle, "the new kernel")
+    page.run(at)
+    wait(lambda: "NameError" in page.shown(at), "the error after a restart")
+    advice = page.number("Run All Above Selected Cell")
+    assert advice >= 0
+    page(f"page.content.activeCellIndex = {at}; app.commands.execute('notebook:run-all-above'); return 0")
+    page.run(at)
+    wait(lambda: "✓ 00.point_gradients" in page.shown(at), "the answer's check, once more")
+
+    # Nobody asked about news, and nothing of the repository has changed.
+    assert "Jupyter news" not in page("return document.body.innerText")
+    page("await app.commands.execute('docmanager:save'); return 0")
+    saved = nbformat.read(course / "mine" / "00_start_here.ipynb", as_version=4)
+    assert ANSWER in [cell.source for cell in saved.cells]
+    done = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=course, capture_output=True, text=True, check=True
+    ).stdout
+    assert [line for line in done.splitlines() if "notebooks/" in line or "mine" in line] == []
