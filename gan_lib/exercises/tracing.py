@@ -16,8 +16,9 @@ def traced(call, *args, where):
     except jax.errors.JAXTypeError as error:
         if type(error).__name__ not in ADVICE:
             raise
-        says = f"{where}, and inside jit, grad or vmap an array has no value yet: {ADVICE[type(error).__name__]}."
-        raise Mistake(f"{says}\n{_place(traceback.walk_tb(error.__traceback__))}".rstrip()) from error
+        advice = f"inside jit, grad or vmap an array has no value yet: {ADVICE[type(error).__name__]}."
+        place = _place(traceback.walk_tb(error.__traceback__))
+        raise Mistake(f"Right by itself, but {where}, and {advice}\n{place}".rstrip()) from error
 
 
 def no_loop(call, *shapes, where, n):
@@ -34,6 +35,6 @@ def no_loop(call, *shapes, where, n):
 
     if rows(24) >= rows(12) + 12:
         raise Mistake(
-            f"Right, but a Python loop over the samples. {where}, with {n} of them: JAX writes out every round, and the "
-            "notebook would stand for minutes to compile. Compute with whole arrays, or use `jax.vmap`."
+            f"Right, but your Python loop goes over the samples, and {where}, with {n} of them: JAX writes out every round, "
+            "and the notebook would compile for minutes. Compute with whole arrays, or use `jax.vmap`."
         )
