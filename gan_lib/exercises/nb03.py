@@ -88,6 +88,17 @@ def check_step(fn):
                     "ψ moves along the field's first entry. The second one is its own.",
                 ),
                 ((v, w), "You return the field. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
+                (
+                    (theta * (1 + rate * v), psi * (1 + rate * w)),
+                    "You multiply by the movement. Add it: θ + rate·v_θ.",
+                ),
+                *[
+                    (
+                        (theta + rate * a, psi + rate * b),
+                        "You ask the field at (ψ, θ). Its first argument is θ.",
+                    )
+                    for a, b in (field(psi, theta),)
+                ],
                 ((theta, psi), "You return where the players stood. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
                 ((new, psi), "ψ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
                 ((theta, psi + rate * w), "θ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
@@ -203,6 +214,10 @@ def check_spectrum(got, jacobian, field):
         raise Mistake("You return the Jacobian. Its eigenvalues are asked for: np.linalg.eigvals.")
     if isinstance(got, tuple) and len(got) == 2 and np.shape(got[1]) == (2, 2):
         raise Mistake("np.linalg.eig returns eigenvalues and eigenvectors: keep the first, or use np.linalg.eigvals.")
+    if np.shape(got) == (2, 2):
+        raise Mistake(
+            "You return a matrix. Its two eigenvalues are asked for, not the eigenvectors: np.linalg.eigvals."
+        )
     if isinstance(got, tuple | list) and len(got) == 2 and all(np.shape(x) == () for x in got):
         raise Mistake(
             f"You return {kind_of(got)}. Return one array of the two numbers, `np.array([a, b])`: the next cell takes "
@@ -232,7 +247,11 @@ def check_spectrum(got, jacobian, field):
         (expected.real, "The imaginary parts are missing. Keep them: they say how fast the game turns."),
         (expected.imag, "You return the imaginary parts alone. Keep the eigenvalues complex."),
         (abs(expected), "You return absolute values. Keep the eigenvalues complex."),
-        (2 * expected, "Twice the eigenvalues: the difference field(e, …) − field(−e, …) spans 2e."),
+        (
+            2 * expected,
+            "Twice the eigenvalues: the difference field(e, …) − field(−e, …) spans 2e. (Or by the formula: it halves all.)",
+        ),
+        (1 + 0.2 * expected, "1 + hλ belongs to a step of size h. The field's own λ is asked for."),
         (expected / 2, "Half the eigenvalues: the difference field(e, …) − field(0, …) spans e, not 2e."),
         (-expected, "The signs are turned: this is the Jacobian of −v."),
         (1 + expected, "1 + λ belongs to a step of size 1. The field's own λ is asked for."),
@@ -315,15 +334,32 @@ def eigenvalues(field):
 def check_r1_field(fn):
     """Random points, then a whole lattice at once, as the figures need it."""
     rng = np.random.default_rng(3)
-    for shape in ((), (), (4, 5)):
+    for shape, first in (((), True), ((), False), ((4, 5), False)):
         theta, psi = rng.normal(0, 1, (2, *shape))
         theta, psi = (theta, psi) if shape else (float(theta), float(psi))
+        psi = abs(psi) if first else psi  # then what goes wrong below 0 alone shows later
         gamma = float(rng.uniform(0.3, 2.5))
         f = slope(theta * psi)
         expected = (-psi * f, theta * f - gamma * psi)
         got = pair(fn(theta, psi, gamma), "v_theta", "v_psi")
         suspects = [
             (expected[::-1], "Right, in the wrong order: return v_θ, then v_ψ."),
+            (
+                (-psi * f, theta * f - gamma * abs(psi)),
+                "Your friction has one sign on both sides of 0: |ψ|. The derivative of γ/2·ψ² is γψ.",
+            ),
+            (
+                (-psi * slope(-theta * psi), theta * f),
+                "This is the non-saturating field, without a penalty. Here both have f′(θψ), and D pays γ/2·ψ².",
+            ),
+            (
+                (-psi * f, theta * f - gamma * psi**3),
+                "The derivative of γ/2·ψ² is γψ, in proportion to ψ.",
+            ),
+            (
+                (-psi * f, theta * f - gamma * np.sign(psi) * (abs(psi) - 1)),
+                "This pulls |ψ| to 1, as WGAN-GP does. R1 pulls ψ to 0: γψ.",
+            ),
             ((-psi * f, theta * f), "This is the GAN's field. D's penalty γ/2·ψ² is missing."),
             (
                 (-psi * f, theta * f + gamma * psi),
@@ -501,6 +537,12 @@ def check_optimistic(fn):
             (w + 2 * rate * v - before, "v_before is a velocity, too: multiply it by `rate`."),
             (rate * (2 * v - before), "You return the movement. Add it to w."),
             (2 * v - before, "You return the forecast. Step along it: w + rate·forecast."),
+            (w + 0.2 * (2 * v - before), "Your rate is 0.2, whatever `rate` is. Use the argument."),
+            (
+                w - rate * (v - before),
+                "You step back by the change. The forecast is v plus the change, v + (v − v_before).",
+            ),
+            (w + rate * 2 * (v - before), "You step by the change alone. The forecast is v plus the change."),
             (w, "You return w as it was: no step is taken."),
             (w + 2 * rate * v, "v_before is not used. The forecast is v plus the change, v + (v − v_before)."),
             (w + rate * before, "You step along the old field: v is not used."),
@@ -518,7 +560,7 @@ def check_optimistic(fn):
             (w + rate**2 * (2 * v - before), "`rate` counts twice in your step."),
             (w * (1 + rate * (2 * v - before)), "You multiply w by its movement. Add it."),
             (w - rate * v, "Minus? v is the field, where the players want to go: add. And v_before is not used."),
-            (w + rate * v - rate**2 * before, "v_before is multiplied by `rate` twice."),
+            (w + 2 * rate * v - rate**2 * before, "v_before is multiplied by `rate` twice."),
             (w + rate * v + rate**2 * (v - before), "The change is multiplied by `rate` twice."),
         ]
         recognise(got, *suspects, right=expected)
@@ -548,7 +590,7 @@ def optimistic(w, v, v_before, rate):
 def check_squared_slope(fn):
     """Critics with known slopes on points and images; then the way back to the critic's weights, also from slope 0."""
     rng = np.random.default_rng(6)
-    for shape in [(6, 3), (3, 4, 5, 1)]:
+    for shape in [(7, 3), (3, 4, 5, 1)]:
         real = rng.normal(0, 1, shape).astype(np.float32)
         a, b = rng.normal(0, 1, (2, *shape[1:])).astype(np.float32)
         axes = tuple(range(1, len(shape)))
@@ -558,6 +600,8 @@ def check_squared_slope(fn):
 
         slopes = a + b * real  # of each sample
         squared = (slopes**2).sum(axes)
+        order = squared.argsort()  # so that the first is neither the largest nor the middle one
+        real, slopes, squared = real[order], slopes[order], squared[order]
         expected = squared.mean()
         got = fn(critic, jnp.asarray(real))
         n = len(real)
@@ -609,6 +653,20 @@ def check_squared_slope(fn):
             (2 * squared.mean(), "Twice the penalty: γ/2 stands outside, so nothing is doubled here."),
             (squared[0], "This is the first sample's alone. Take the mean over the batch."),
             (squared.max(), "You take the largest. The penalty is a mean."),
+            (np.median(squared), "You take the median. The penalty is a mean."),
+            (squared.std(), "You take the standard deviation. The penalty is a mean."),
+            (
+                squared[0] / n,
+                "Only the first logit is differentiated. The sum of all has each sample's slope in its own row.",
+            ),
+            (
+                (chance**2 * squared).mean(),
+                "You penalise the slope of a loss, softplus(critic(x)). The slope of the critic itself is asked for.",
+            ),
+            (
+                ((1 - chance) ** 2 * squared).mean(),
+                "You penalise the slope of a loss, softplus(−critic(x)). The slope of the critic itself is asked for.",
+            ),
             ((abs(slopes).max(axes) ** 2).mean(), "You take the largest entry. The norm sums the squares of all."),
             *[
                 ((slopes**2).sum(axis).mean(), "You sum over one axis only. The norm sums over all axes but the first.")
