@@ -1,8 +1,8 @@
 """Notebook 02, your first GAN: references, hints and checks."""
 
+from collections import namedtuple
 from functools import partial
 from itertools import product
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
+from gan_lib.exercises.tracing import no_loop, traced
 from gan_lib.gan import Pair
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
@@ -31,31 +32,57 @@ def batch(rng, *shape, spread=2.0):
     return rng.normal(0, spread, shape).astype(np.float32)
 
 
+def of_any_sizes(fn, *args):
+    """fn(*args); its last two arguments are batches, and a Mistake says so where they have to be of one size."""
+    try:
+        return fn(*args)
+    except (TypeError, ValueError) as error:
+        if args[-1].shape == args[-2].shape:
+            raise
+        raise Mistake(
+            "Right where there are as many real samples as fakes, but 4 and 9 do not fit together: take a mean over each "
+            "batch first, then add."
+        ) from error
+
+
 # --- 02.slopes ------------------------------------------------------------------------------------------------------
 
 
 def check_slopes(fn):
-    """Random weights and batches, as many real as fake and not; then the game of two points, where all is known."""
+    """Random weights and batches, as many real as fake and not; the game of two points; then `play`, as traced there."""
     rng = np.random.default_rng(1)
     for n_real, n_fake in [(6, 6), (4, 9)]:
-        psi, theta = np.float32(rng.normal(1.5, 0.3)), np.float32(rng.normal(-1, 0.3))
+        psi, theta = float(rng.normal(1.5, 0.3)), float(rng.normal(-1, 0.3))
         real, noise = batch(rng, n_real), batch(rng, n_fake)
         fake = theta + noise
         on_real, on_fake = -(real * sigma(-psi * real)).mean(), (fake * sigma(psi * fake)).mean()
         in_psi, in_theta = on_real + on_fake, -psi * sigma(-psi * fake).mean()
-        got = fn(*map(jnp.asarray, (psi, theta, real, noise)))
-        if close(got, (in_theta, in_psi)):
+        got = of_any_sizes(fn, psi, theta, jnp.asarray(real), jnp.asarray(noise))
+        if np.shape(got) == (2,) and close(tuple(got), (in_theta, in_psi)):
             raise Mistake("Right, in the wrong order: return the slope in ψ, then the slope in θ.")
-        if not isinstance(got, tuple | list) or len(got) != 2:
+        if not isinstance(got, tuple | list | np.ndarray | jax.Array) or np.ndim(got) == 0 or len(got) != 2:
             raise Mistake(f"Return two numbers, `in_psi, in_theta`; you return {kind_of(got)}.")
         recognise(
             got[0],
+            *[
+                (
+                    sign * value,
+                    "Your slope in ψ " + words + " This is the loss itself, not its slope: differentiate it.",
+                )
+                for sign, words in ((1, "is D's loss."), (-1, "is minus D's loss."))
+                for value in (plus(-psi * real).mean() + plus(psi * fake).mean(),)
+            ],
             (-in_psi, "The sign of your slope in ψ is turned: this is uphill on D's loss."),
             (on_real, "In your slope in ψ the fakes are missing: D also pays softplus(ψy) for each of them."),
             (on_fake, "In your slope in ψ the real samples are missing: D also pays softplus(−ψx) for each of them."),
+            (in_psi / 2, "Your slope in ψ averages the two halves. D's loss is their sum."),
             (
                 on_real - on_fake,
                 "In your slope in ψ the fake half has the wrong sign: both halves are costs, add them.",
+            ),
+            (
+                on_fake - on_real,
+                "In your slope in ψ the real half has the wrong sign: softplus(−ψx) has the inner derivative −x.",
             ),
             (
                 -(real * sigma(psi * real)).mean() + (fake * sigma(-psi * fake)).mean(),
@@ -63,24 +90,93 @@ def check_slopes(fn):
                 "−x·σ(−ψx): the sign stays inside σ too.",
             ),
             (
+                -(real * sigma(psi * real)).mean() + on_fake,
+                "In your slope in ψ the σ on the real samples has lost its sign: softplus(−ψx) has the derivative "
+                "−x·σ(−ψx).",
+            ),
+            (
+                on_real + (fake * sigma(-psi * fake)).mean(),
+                "In your slope in ψ the σ on the fakes has a sign too many: softplus(ψy) has the derivative y·σ(ψy).",
+            ),
+            (
+                on_real - (fake * sigma(-psi * fake)).mean(),
+                "In your slope in ψ the fake half is that of G's loss, softplus(−ψy). D pays softplus(ψy) for a fake.",
+            ),
+            (
+                (real * sigma(psi * real)).mean() - (fake * sigma(-psi * fake)).mean(),
+                "In your slope in ψ the labels are swapped: D pays softplus(−ψx) for real, softplus(ψy) for fakes.",
+            ),
+            (
                 on_real + (noise * sigma(psi * noise)).mean(),
                 "Your slope in ψ takes the noise for the fakes. The fakes are y = θ + noise.",
             ),
             (
-                -sigma(-psi * real).mean() + sigma(psi * fake).mean(),
-                "In your slope in ψ the inner derivative is missing: d(ψx)/dψ = x, one factor for each sample.",
+                on_real + (noise * sigma(psi * fake)).mean(),
+                "In your slope in ψ the inner derivative of softplus(ψy) is y = θ + noise, not the noise alone.",
             ),
+            (
+                on_real + theta * sigma(psi * fake).mean(),
+                "In your slope in ψ the inner derivative of softplus(ψy) is y = θ + noise, not θ alone.",
+            ),
+            (
+                on_real + theta * sigma(psi * theta),
+                "In your slope in ψ the noise is missing: the fakes are y = θ + noise.",
+            ),
+            *[
+                (
+                    -first + second,
+                    "In your slope in ψ the inner derivative is missing: d(ψx)/dψ = x, one factor for each sample.",
+                )
+                for first in (sigma(-psi * real).mean(), -on_real)
+                for second in (sigma(psi * fake).mean(), on_fake)
+                if (first, second) != (-on_real, on_fake)
+            ],
             (
                 -(real * sigma(-psi * real)).sum() + (fake * sigma(psi * fake)).sum(),
                 "Your slope in ψ sums over the batch. The losses are means.",
             ),
+            *[
+                (
+                    a + b,
+                    "Your slope in ψ takes the mean before the product or before σ. Each sample has its own factor: "
+                    "mean of y·σ(ψy), one mean at the end.",
+                )
+                for a, b in (
+                    (-real.mean() * sigma(-psi * real).mean(), fake.mean() * sigma(psi * fake).mean()),
+                    (-real.mean() * sigma(-psi * real.mean()), fake.mean() * sigma(psi * fake.mean())),
+                )
+            ],
+            (
+                psi * (sigma(psi * fake).mean() - sigma(-psi * real).mean()),
+                "Your slope in ψ has ψ for the inner derivative: d(ψx)/dψ = x, one factor for each sample.",
+            ),
+            (
+                on_real + ((theta - noise) * sigma(psi * (theta - noise))).mean(),
+                "Your fakes are θ − noise. They are y = θ + noise.",
+            ),
+            (fake.mean() - real.mean(), "Your slope in ψ has no σ: softplus′ = σ."),
+            (
+                np.concatenate([-real * sigma(-psi * real), fake * sigma(psi * fake)]).mean(),
+                "Your slope in ψ is one mean over both batches. D's loss is a mean over the real plus one over the fakes.",
+            ),
+            (
+                -(real * sigma(-psi * real) * sigma(psi * real)).mean()
+                + (fake * sigma(psi * fake) * sigma(-psi * fake)).mean(),
+                "In your slope in ψ stands σ′ = σ(1 − σ). The losses hold softplus, and softplus′ = σ.",
+            ),
+            right=in_psi,
         )
         recognise(
             got[1],
+            (plus(-psi * fake).mean(), "Your slope in θ is G's loss itself, not its slope: differentiate it."),
             (-in_theta, "The sign of your slope in θ is turned: G would walk to where D rejects it."),
             (
                 in_theta / psi,
                 "In your slope in θ the inner derivative is missing: d(ψy)/dθ = ψ. A flat D gives G no direction.",
+            ),
+            (
+                -in_theta / psi,
+                "In your slope in θ the inner derivative is missing: d(−ψy)/dθ = −ψ. A flat D gives G no direction.",
             ),
             (
                 -psi * sigma(psi * fake).mean(),
@@ -94,19 +190,61 @@ def check_slopes(fn):
                 -psi * sigma(-psi * real).mean(),
                 "Your slope in θ looks at the real samples, which θ does not move. Use the fakes.",
             ),
+            (
+                in_theta - psi * sigma(-psi * real).mean(),
+                "Your slope in θ looks at the real samples too, which θ does not move. Use the fakes alone.",
+            ),
             (-psi * sigma(-psi * noise).mean(), "Your slope in θ takes the noise for the fakes: y = θ + noise."),
+            (-psi * sigma(-psi * theta), "In your slope in θ the noise is missing: the fakes are y = θ + noise."),
+            (-psi * sigma(-psi * fake.mean()), "Your slope in θ takes the mean before σ. Take it last."),
             (0.0, "Your slope in θ is 0: G would never move. θ is in every fake, y = θ + noise."),
             (in_theta * n_fake, "Your slope in θ sums over the batch. The losses are means."),
+            (in_theta / 2, "Your slope in θ is half of what it should be: G's loss is one mean, over the fakes."),
+            (-psi, "Your slope in θ has no σ: softplus′ = σ."),
+            *[
+                (
+                    sign * (fake * sigma(-psi * fake)).mean(),
+                    "Your slope in θ is the derivative of G's loss in ψ. Differentiate in θ: d(ψy)/dθ = ψ.",
+                )
+                for sign in (1, -1)
+            ],
+            *[
+                (factor * sigma(-psi * fake).mean(), "In your slope in θ the inner derivative is d(ψy)/dθ = ψ, not θ.")
+                for factor in (-theta, theta)
+            ],
             (
-                -(fake * sigma(-psi * fake)).mean(),
-                "Your slope in θ is the derivative of G's loss in ψ. Differentiate in θ: d(ψy)/dθ = ψ.",
+                -psi * (noise * sigma(-psi * fake)).mean(),
+                "In your slope in θ the noise is a factor too many: d(ψy)/dθ = ψ, as y = θ + noise has slope 1 in θ.",
             ),
+            (
+                -psi * (fake * sigma(-psi * fake)).mean(),
+                "In your slope in θ the fake is a factor too many: d(ψy)/dθ = ψ, as y = θ + noise has slope 1 in θ.",
+            ),
+            (
+                -psi * (sigma(-psi * fake) * sigma(psi * fake)).mean(),
+                "In your slope in θ stands σ′ = σ(1 − σ). G's loss holds softplus, and softplus′ = σ.",
+            ),
+            right=in_theta,
         )
         inputs = {"psi": psi, "theta": theta, "real": real, "noise": noise}
         same(got[0], in_psi, inputs=inputs, atol=1e-4, what="slope in ψ")
         same(got[1], in_theta, inputs=inputs, atol=1e-4, what="slope in θ")
     nothing = jnp.zeros(3)
-    same(tuple(fn(jnp.float32(0), jnp.float32(1), nothing, nothing)), (0.5, 0.0), inputs={"psi": 0.0, "theta": 1.0})
+    same(tuple(fn(0.0, 1.0, nothing, nothing)), (0.5, 0.0), inputs={"psi": 0.0, "theta": 1.0, "real, noise": "all 0"})
+    where = "`play` calls it inside lax.scan"
+    no_loop(lambda real, noise: tuple(fn(0.8, 1.0, real, noise)), (), (), where=where, n=256)
+
+    def moved(players, now):
+        (psi, theta), (real, noise) = players, now
+        psi = psi - 0.2 * fn(psi, theta, real, noise)[0]
+        return (psi, theta - 0.2 * fn(psi, theta, real, noise)[1]), None
+
+    games, (psi, theta) = batch(rng, 3, 2, 256, spread=1.0), (0.0, 1.0)
+    got = traced(lambda games: jax.lax.scan(moved, (psi, theta), games)[0], jnp.asarray(games), where=where)
+    for real, noise in games:
+        psi -= 0.2 * ((theta + noise) * sigma(psi * (theta + noise)) - real * sigma(-psi * real)).mean()
+        theta += 0.2 * psi * sigma(-psi * (theta + noise)).mean()
+    same(got, (psi, theta), atol=1e-4, what="(ψ, θ) after three steps of `play`, inside lax.scan")
 
 
 @define(
@@ -132,31 +270,70 @@ def slopes(psi, theta, real, noise):
 # --- 02.discriminator_loss ------------------------------------------------------------------------------------------
 
 
-def unstable(got, expected, name):
-    """Raise a Mistake if a loss, right for small logits, is not right for large ones."""
-    if not np.isfinite(np.asarray(got, float)):
-        raise Mistake(
-            f"Right for small logits, but {float(got)} for ±200: {name} rounds to 0 there, and its log is −inf. "
-            "With softplus: −log σ(s) = softplus(−s), and −log(1 − σ(s)) = softplus(s)."
-        )
-    if abs(np.asarray(got, float) - expected) > 1:
-        raise Mistake(
-            f"Right for small logits, but {float(got):.1f} instead of {expected:.1f} for ±200. A clip or an epsilon "
-            "inside the log hides the −inf, and the gradient with it. Use softplus."
-        )
+def check_loss(fn, loss_of, slopes_of, suspects_of):
+    """What both losses have to stand: batches of equal and other sizes, logits of ±200, and jit and grad around them.
 
-
-def check_discriminator_loss(fn):
-    """Random logits, as many real as fake and not; then logits so large that a sigmoid rounds to 0 or 1."""
+    loss_of, slopes_of: (real, fake) -> the loss, its gradients in both; suspects_of: also the loss -> wrong ones.
+    """
     rng = np.random.default_rng(2)
     for n_real, n_fake in [(6, 6), (4, 9)]:
         real, fake = batch(rng, n_real), batch(rng, n_fake)
+        expected = loss_of(real, fake)
+        got = of_any_sizes(fn, jnp.asarray(real), jnp.asarray(fake))
+        recognise(got, *suspects_of(real, fake, expected), right=expected)
+        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
+            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
+        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
+    where = "the step differentiates it, compiled by jit"
+    no_loop(fn, (), (), where=where, n=256)
+    # 0 is among the logits of no gradient: max(s, 0) + log1p(e^−|s|), right elsewhere, has a corner there.
+    large = np.float32([-200.0, 3.0, -0.5, 1.0, 200.0])
+    unstable(fn(jnp.asarray(large), jnp.asarray(-large)), loss_of(large, -large))
+    compiled = jax.jit(jax.value_and_grad(fn, argnums=(0, 1)))
+    for logits in [(real, fake), (large, -large[1:])]:
+        inputs = dict(zip(("real_logits", "fake_logits"), logits, strict=True))
+        got, slopes = traced(compiled, *map(jnp.asarray, logits), where=where)
+        same(got, loss_of(*logits), inputs=inputs, atol=1e-3)
+        for name, slope, right in zip(inputs, slopes, slopes_of(*logits), strict=True):
+            if np.any(right) and not np.any(slope):
+                whom = {"real_logits": "the real logits", "fake_logits": "the fakes"}[name]
+                raise Mistake(
+                    f"The value is right, but no gradient reaches {whom}: is there a stop_gradient in the way?"
+                )
+            if not np.isfinite(slope).all():
+                raise Mistake(
+                    f"The value is right, but its gradient in {name} is NaN for ±200: `jnp.where` differentiates also "
+                    "the branch that it does not take, and that one overflows. Use softplus, which is safe everywhere."
+                )
+            same(slope, right, inputs=inputs, atol=1e-4, what=f"gradient in {name}")
+    real, fake = jnp.zeros(5), jnp.zeros(3)
+    same(fn(real, fake), loss_of(*map(np.asarray, (real, fake))), inputs={"logits": "all 0"}, atol=1e-4)
+
+
+def unstable(got, expected):
+    """Raise a Mistake if a loss, right for small logits, is not right for large ones."""
+    if not np.isfinite(np.asarray(got, float)):
+        raise Mistake(
+            f"Right for small logits, but {float(got)} for ±200: there e^200 overflows, and where σ(s) or 1 − σ(s) rounds "
+            "to 0, its log is −inf. With softplus: −log σ(s) = softplus(−s), and −log(1 − σ(s)) = softplus(s)."
+        )
+    if abs(np.asarray(got, float) - expected) > 1:
+        raise Mistake(
+            f"Right for small logits, but {float(got):.1f} instead of {expected:.1f} for ±200. A clip, or an epsilon "
+            "inside the log, hides the −inf, and the gradient with it. Use softplus."
+        )
+
+
+def least(logits, target):
+    """Mean squared distance from a target."""
+    return ((logits - target) ** 2).mean()
+
+
+def check_discriminator_loss(fn):
+    def suspects(real, fake, expected):
         on_real, on_fake = plus(-real).mean(), plus(fake).mean()
-        expected = on_real + on_fake
-        got = fn(jnp.asarray(real), jnp.asarray(fake))
         both = np.concatenate([plus(-real), plus(fake)])
-        recognise(
-            got,
+        return [
             (-expected, "The sign is lost: minimising this trains D to be wrong. Both halves are costs, ≥ 0."),
             (
                 plus(real).mean() + plus(-fake).mean(),
@@ -167,29 +344,88 @@ def check_discriminator_loss(fn):
                 "Your second half is −log D of the fakes, which is G's goal. D pays −log(1 − D) = softplus(s) for a fake.",
             ),
             (
+                plus(real).mean() + on_fake,
+                "Your first half is −log(1 − D) of the real samples. D pays −log D = softplus(−s) for a real one.",
+            ),
+            (
                 expected / 2,
                 "You average the two halves. D's loss is their sum: 2 log 2, not log 2, for a D that guesses.",
             ),
+            (2 * expected, "Twice the loss: each half counts once."),
             (both.mean(), "One mean over both batches: D's loss is a mean over the real plus a mean over the fakes."),
+            (2 * both.mean(), "Right only for batches of one size: take a mean over each batch, then add."),
             (on_real, "The half on the fakes is missing: a D that calls everything real would be perfect."),
             (on_fake, "The half on the real samples is missing: a D that calls everything fake would be perfect."),
+            (plus(-fake).mean(), "This is −log D of the fakes, which is G's loss, and no real sample is in it."),
             (on_real - on_fake, "You subtract the fake half. Both are costs: add them."),
+            (on_fake - on_real, "You subtract the real half. Both are costs: add them."),
+            *[
+                (value, "You sum over one of the batches: take the mean of both.")
+                for value in (on_real + plus(fake).sum(), plus(-real).sum() + on_fake)
+            ],
+            (on_real / 2 + on_fake, "Only one half is halved: add the two as they are."),
+            (on_real + on_fake / 2, "Only one half is halved: add the two as they are."),
             (plus(-real).sum() + plus(fake).sum(), "You sum over the batch: the loss would grow with its size."),
             (
                 plus(-sigma(real)).mean() + plus(sigma(fake)).mean(),
                 "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid already.",
             ),
-        )
-        if n_real == n_fake:
-            recognise(got, (plus(-real) + plus(fake), "You return one number a sample: the means are missing."))
-        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
-            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
-        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
-    real, fake = jnp.array([-200.0, 3.0, 0.0, 1.0]), jnp.array([200.0, -2.0, 0.0, 1.0])
-    expected = plus(-np.asarray(real)).mean() + plus(np.asarray(fake)).mean()
-    got = fn(real, fake)
-    unstable(got, expected, "σ(s) or 1 − σ(s)")
-    same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-3)
+            (expected / np.log(2), "Your logarithm has base 2. The loss has the natural one."),
+            (
+                -np.log(sigma(real).mean()) - np.log(sigma(-fake).mean()),
+                "You take the log of a mean. Take the log for each sample, then the mean.",
+            ),
+            (
+                np.maximum(0, -real).mean() + np.maximum(0, fake).mean(),
+                "This is a relu, softplus with a corner: near 0 it is lower by up to log 2. Use softplus.",
+            ),
+            (
+                plus(fake.mean() - real).mean() + plus(fake - real.mean()).mean(),
+                "This is a relativistic loss, which compares real and fake. Here each logit counts by itself.",
+            ),
+            (
+                plus(-real.mean()) + plus(fake.mean()),
+                "You take the mean of the logits, and the loss of that. Take the loss of each, then the mean.",
+            ),
+            *[
+                (value, "The log is missing: D pays −log of its probabilities, and this is in the probabilities.")
+                for value in (
+                    -sigma(real).mean() - sigma(-fake).mean(),
+                    sigma(-real).mean() + sigma(fake).mean(),
+                    sigma(fake).mean() - sigma(real).mean(),
+                )
+            ],
+            *[
+                (
+                    share * on_real + (1 - share) * plus(real).mean() + on_fake,
+                    f"You smooth the labels of the real samples to {share}. Here −E[log D(x)] is asked for as it is.",
+                )
+                for share in (0.9, 0.8)
+            ],
+            *[
+                (
+                    value,
+                    f"This is the loss of another GAN ({name}). Here −E[log D(x)] − E[log(1 − D(G(z)))] is asked for.",
+                )
+                for name, value in (
+                    ("Wasserstein", fake.mean() - real.mean()),
+                    ("hinge", np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()),
+                    ("least squares", least(real, 1) + least(fake, 0)),
+                    ("least squares", (least(real, 1) + least(fake, 0)) / 2),
+                )
+            ],
+            *[
+                (plus(-real) + plus(fake), "You return one number a sample: the means are missing.")
+                for _ in range(len(real) == len(fake))
+            ],
+        ]
+
+    check_loss(
+        fn,
+        lambda real, fake: plus(-real).mean() + plus(fake).mean(),
+        lambda real, fake: (-sigma(-real) / len(real), sigma(fake) / len(fake)),
+        suspects,
+    )
 
 
 @define(
@@ -213,18 +449,17 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 def check_generator_loss(fn):
-    """Values and gradients for random logits; then a logit so low that a sigmoid rounds to 0."""
-    rng = np.random.default_rng(3)
-    for n_real, n_fake in [(6, 6), (4, 9)]:
-        real, fake = batch(rng, n_real), batch(rng, n_fake)
-        expected = plus(-fake).mean()
-        got = fn(jnp.asarray(real), jnp.asarray(fake))
+    def suspects(real, fake, expected):
         d_loss = plus(-real).mean() + plus(fake).mean()
-        recognise(
-            got,
+        return [
             (
                 plus(-real).mean(),
                 "This is −log D of the real samples. G has no part in them, so no gradient reaches it: use fake_logits.",
+            ),
+            (
+                plus(real).mean(),
+                "This is −log(1 − D) of the real samples. G has no part in them, so no gradient reaches it: use "
+                "fake_logits.",
             ),
             (-expected, "The sign is turned: minimising E[log D(G(z))] teaches G to be caught."),
             (
@@ -238,27 +473,71 @@ def check_generator_loss(fn):
             ),
             (-d_loss, "This is minus D's loss. Here −E[log D(G(z))] is asked for: one half, and the other log."),
             (d_loss, "This is D's loss: minimising it, G would help D."),
+            *[
+                (
+                    plus(sign * real).mean() + expected,
+                    "The real samples are in it: −E[log D(G(z))] is one mean, over the fakes.",
+                )
+                for sign in (-1, 1)
+            ],
             (expected / 2, "Where does the ½ come from? There is one mean, over the fakes."),
+            (2 * expected, "Twice the loss: there is one mean, over the fakes."),
+            (
+                plus(-fake).sum() / len(real),
+                "You divide by the number of real samples: take the mean over the fakes.",
+            ),
+            (
+                np.concatenate([plus(-real), plus(-fake)]).mean(),
+                "The real samples are in it: −E[log D(G(z))] is one mean, over the fakes.",
+            ),
+            *[
+                (
+                    value,
+                    "This is a relativistic loss, which compares real and fake. Here the fakes count by themselves.",
+                )
+                for value in (plus(real.mean() - fake).mean(), plus(real.mean() - fake.mean()))
+            ],
+            (
+                np.maximum(0, -fake).mean(),
+                "This is a relu, softplus with a corner: near 0 it is lower by up to log 2. Use softplus.",
+            ),
             (plus(-fake).sum(), "You sum over the batch: the loss would grow with its size."),
             (plus(-sigma(fake)).mean(), "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid."),
+            (plus(-fake.mean()), "You take the mean of the logits, and the loss of that: take the loss of each first."),
+            (-np.log(sigma(fake).mean()), "You take the log of the mean. Take the log of each D(G(z)), then the mean."),
+            (expected / np.log(2), "Your logarithm has base 2. The loss has the natural one."),
             (-sigma(fake).mean(), "This is −E[D(G(z))]: the log is missing."),
+            (sigma(-fake).mean(), "This is E[1 − D(G(z))]: the log is missing."),
+            (sigma(fake).mean(), "This is E[D(G(z))]: the log and its minus are missing."),
             (
                 -fake.mean(),
                 "This is −E[logit], the loss of another GAN (Wasserstein). Here −E[log D(G(z))] is asked for.",
             ),
+            (fake.mean(), "This is E[logit]: neither the log of a probability, nor what G wants small."),
+            *[
+                (value, "This is the loss of another GAN (least squares). Here −E[log D(G(z))] is asked for.")
+                for value in (least(fake, 1), least(fake, 1) / 2)
+            ],
+            (
+                np.maximum(0, 1 - fake).mean(),
+                "This is the hinge loss of another GAN. Here −E[log D(G(z))] is asked for.",
+            ),
+            *[
+                (
+                    share * expected + (1 - share) * plus(fake).mean(),
+                    f"You smooth the labels to {share}. Here −E[log D(G(z))] is asked for as it is.",
+                )
+                for share in (0.9, 0.8)
+            ],
             (plus(-fake), "You return one number a sample: the mean is missing."),
-        )
-        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
-            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
-        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
-    slope = jax.grad(lambda s: fn(jnp.asarray(real), s))(jnp.asarray(fake))
-    if not np.any(slope):
-        raise Mistake("The value is right, but no gradient reaches the fakes: is there a stop_gradient in the way?")
-    same(slope, -sigma(-fake) / n_fake, inputs={"fake_logits": fake}, atol=1e-4, what="gradient in fake_logits")
-    low = jnp.array([-200.0, 3.0, 0.0, 1.0])
-    got, expected = fn(low, low), plus(-np.asarray(low)).mean()
-    unstable(got, expected, "σ(s)")
-    same(got, expected, inputs={"fake_logits": low}, atol=1e-3)
+        ]
+
+    check_loss(
+        fn,
+        lambda real, fake: plus(-fake).mean(),
+        lambda real, fake: (np.zeros(len(real)), -sigma(-fake) / len(fake)),
+        suspects,
+    )
 
 
 @define(
@@ -283,19 +562,33 @@ def generator_loss(real_logits, fake_logits):
 # optimiser: momentum, m ← ½m + gradient and p ← p − m/10.
 
 
+Game = namedtuple("Game", "latents generate judge d_loss g_loss descend")  # hashable, as the notebook's
+
+
 class Toy:
     """The game's functions for the reader's step, and what they drew."""
 
     def __init__(self):
         self.drawn = []  # (key's numbers, z)
-        self.game = SimpleNamespace(
+        self.game = Game(
             latents=self.latents,
             generate=lambda g, z: g["shift"] + g["scale"] * z,
             judge=lambda d, x: x @ d["w"] + d["b"],
-            d_loss=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
-            g_loss=lambda real, fake: softplus(-fake).mean(),
+            d_loss=self.d_loss,
+            g_loss=self.g_loss,
             descend=self.descend,
         )
+
+    @staticmethod
+    def d_loss(real_logits, fake_logits):
+        logits("d_loss", real_logits, fake_logits)
+        return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+    @staticmethod
+    def g_loss(real_logits, fake_logits):
+        """Of the kind that compares the two, so that all arguments count."""
+        logits("g_loss", real_logits, fake_logits)
+        return softplus(real_logits.mean() - fake_logits).mean()
 
     def latents(self, key, n):
         z = jax.random.normal(key, (n, 2))
@@ -306,6 +599,16 @@ class Toy:
     def descend(gradients, opt, params):
         opt = jax.tree.map(lambda m, gradient: 0.5 * m + gradient, opt, gradients)
         return jax.tree.map(lambda p, m: p - 0.1 * m, params, opt), opt
+
+
+def logits(name, *both):
+    """Raise a Mistake unless these are two batches of logits."""
+    for which, x in zip(("first", "second"), both, strict=True):
+        if np.ndim(x) != 1:
+            raise Mistake(
+                f"The {which} argument of game.{name} is {kind_of(x)}. It takes two batches of logits: first those of the "
+                "real samples, game.judge(d, real), then those of the fakes."
+            )
 
 
 def moved(params, opt, gradients):
@@ -328,9 +631,9 @@ def d_slope(d, real, fake):
     return {"w": up @ real + down @ fake, "b": up.sum() + down.sum()}
 
 
-def g_slope(d, g, z):
-    """G's gradient of the non-saturating loss."""
-    pull = (-sigma(-scores(d, fakes(g, z))) / len(z))[:, None] * d["w"]
+def g_slope(d, g, z, on_real):
+    """G's gradient of the toy's loss, for the logits on_real."""
+    pull = (-sigma(on_real.mean() - scores(d, fakes(g, z))) / len(z))[:, None] * d["w"]
     return {"shift": pull.sum(0), "scale": (pull * z).sum(0)}
 
 
@@ -340,10 +643,10 @@ def away(d, g, z):
     return {"shift": push.sum(0), "scale": (push * z).sum(0)}
 
 
-def helpful(d, fake):
+def helpful(d, real, fake):
     """The gradient of G's loss in D's parameters."""
-    pull = -sigma(-scores(d, fake)) / len(fake)
-    return {"w": pull @ fake, "b": pull.sum()}
+    up = sigma(scores(d, real).mean() - scores(d, fake)) / len(fake)
+    return {"w": up.sum() * real.mean(0) - up @ fake, "b": np.float32(0)}
 
 
 def turned(gradients, factor=-1.0):
@@ -364,18 +667,25 @@ def check_step(fn):
     def run(key, look=True):
         toy.drawn.clear()
         got = fn(jax.tree.map(jnp.asarray, (params, opt)), jnp.asarray(real), key, toy.game)
-        if isinstance(got, tuple) and len(got) == 3:
+        if isinstance(got, tuple | list) and len(got) == 3:
             raise Mistake("You return three things. Return two: the state, a tuple (params, opt), and the losses.")
-        return got, list(toy.drawn) if look else []
+        return tuple(got) if isinstance(got, list) else got, list(toy.drawn) if look else []
 
+    look = True
     try:
         got, drawn = run(key)
     except jax.errors.UnexpectedTracerError:  # the reader's own jit around the draw: what it drew stays inside
-        got, drawn = run(key, look=False)
+        look = False
+        got, drawn = run(key, look)
+    if isinstance(got, tuple) and got and not isinstance(got[0], tuple):
+        raise Mistake(
+            f"The state you return is {kind_of(got[0])}. Return (params, opt) as it came in: a tuple of two Pairs."
+        )
     fit(got, ((params, opt), {"d_loss": np.float32(0), "g_loss": np.float32(0)}))
     ((g, d), (g_opt, d_opt)), losses = got
     plain = [jax.random.normal(k, real.shape) for k in (key, *jax.random.split(key))]  # not by game.latents, perhaps
     zs = [np.asarray(z, float) for z in [*(z for _, z in drawn if z.shape == real.shape), *plain]]
+    zs += [np.asarray(z, float) for _, z in drawn if z.shape != real.shape]
 
     def after_d(z):
         slope = d_slope(params.discriminator, real, fakes(params.generator, z))
@@ -388,22 +698,51 @@ def check_step(fn):
     check_opt("D", d_opt, opt.discriminator, after_d(z_d)[1])
 
     def after_g(z):
-        return moved(params.generator, opt.generator, g_slope(new_d, params.generator, z))
+        return moved(params.generator, opt.generator, g_slope(new_d, params.generator, z, scores(new_d, real)))
 
     z_g = next((z for z in [z_d, *zs] if close(g, after_g(z)[0])), None)
     if z_g is None:
-        explain_g(g, params, opt, [z_d, *zs], new_d)
+        explain_g(g, params, opt, real, [z_d, *zs], new_d)
     check_opt("G", g_opt, opt.generator, after_g(z_g)[1])
-    on_real, on_fake = (scores(params.discriminator, x) for x in (real, fakes(params.generator, z_d)))
-    d_loss = plus(-on_real).mean() + plus(on_fake).mean()
-    g_loss = plus(-scores(new_d, fakes(params.generator, z_g))).mean()
-    exchanged = "The updates are right, but the two losses are exchanged in the dict you return."
-    recognise(losses, ({"d_loss": g_loss, "g_loss": d_loss}, exchanged))
+    if any(len(z) != len(real) for z in (z_d, z_g)):
+        raise Mistake("Draw as many fakes as there are real samples: z = game.latents(key, len(real)).")
+
+    def d_loss_of(d, g, z):
+        return plus(-scores(d, real)).mean() + plus(scores(d, fakes(g, z))).mean()
+
+    def g_loss_of(d, g, z):
+        return plus(scores(d, real).mean() - scores(d, fakes(g, z))).mean()
+
+    old_d, old_g = params.discriminator, params.generator
+    d_loss, g_loss = d_loss_of(old_d, old_g, z_d), g_loss_of(new_d, old_g, z_g)
+    recognise(
+        losses,
+        (
+            {"d_loss": g_loss, "g_loss": d_loss},
+            "The updates are right, but the two losses are exchanged in the dict you return.",
+        ),
+        *[
+            (
+                {"d_loss": first, "g_loss": second},
+                "The updates are right, but you return a loss of the players after their update. Return the two numbers "
+                "that jax.value_and_grad gave.",
+            )
+            for first, second in product(
+                (d_loss, d_loss_of(new_d, old_g, z_d), d_loss_of(new_d, g, z_d)),
+                (g_loss, g_loss_of(new_d, g, z_g)),
+            )
+            if (first, second) != (d_loss, g_loss)
+        ],
+        (
+            {"d_loss": d_loss, "g_loss": g_loss_of(old_d, old_g, z_g)},
+            "The updates are right, but the g_loss you return is by the old D. G is judged by the new one.",
+        ),
+    )
     same(losses, {"d_loss": d_loss, "g_loss": g_loss}, atol=1e-4, what="losses")
     keys = {tuple(np.ravel(k)) for k, _ in drawn}
     if len(keys) > 1 and tuple(np.ravel(jax.random.key_data(key))) in keys:
         raise Mistake("One key, one use: you draw from `key` and from a key made of it. Draw once, or split first.")
-    (((_, other), _), _), _ = run(jax.random.key(6), look=False)
+    (((_, other), _), _), _ = run(jax.random.key(6), look)
     if close(other, d):
         raise Mistake("Another key gives the same latents: is there a fixed key inside? Every step needs fresh ones.")
 
@@ -415,6 +754,23 @@ def check_opt(player, got, old, expected):
     same(got, expected, atol=1e-4, what=f"new optimiser state of {player}")
 
 
+def slips(player, old, m, right):
+    """(wrong update, message) for what goes wrong with game.descend for either player, whose gradient is right."""
+    once, opt = moved(old, m, right)
+    wrong = "game.descend takes the gradients, the optimiser state and the parameters, in this order. "
+    return [
+        (
+            {name: old[name] - right[name] for name in old},
+            f"{player}'s update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
+        ),
+        (moved(old, right, m)[0], wrong + f"For {player} you exchange the first two."),
+        (moved(m, old, right)[0], wrong + f"For {player} you exchange the last two."),
+        (moved(right, m, old)[0], wrong + f"For {player} you exchange the first and the last."),
+        (moved(once, opt, right)[0], f"{player} moves twice along its gradient. One step each."),
+        (opt, f"As new parameters of {player} you return its optimiser state: game.descend returns parameters first."),
+    ]
+
+
 def explain_d(d, params, opt, real, zs):
     """Raise the Mistake in D's update, which is right for none of the latents zs."""
     old, m, g = params.discriminator, opt.discriminator, params.generator
@@ -423,9 +779,15 @@ def explain_d(d, params, opt, real, zs):
     for z in zs:
         right = d_slope(old, real, fakes(g, z))
         swapped = d_slope(old, fakes(g, z), real)
-        later = [moved(g, opt.generator, g_slope(old, g, other))[0] for other in zs]
+        later = [moved(g, opt.generator, g_slope(old, g, other, scores(old, real)))[0] for other in zs]
+        once, m_once = moved(old, m, right)
         recognise(
             d,
+            *slips("D", old, m, right),
+            (
+                moved(once, m_once, d_slope(once, real, fakes(g, z)))[0],
+                "D moves twice. One step of D, then one of G.",
+            ),
             (
                 moved(old, m, turned(right))[0],
                 "D climbs its loss: it gets worse at its job. Descend, with game.descend.",
@@ -435,8 +797,29 @@ def explain_d(d, params, opt, real, zs):
                 "D learns the labels swapped, real for fake: game.d_loss takes the logits of the real samples first.",
             ),
             (
-                moved(old, m, helpful(old, fakes(g, z)))[0],
+                moved(old, m, helpful(old, real, fakes(g, z)))[0],
                 "D descends G's loss, so it helps G. D's own is game.d_loss.",
+            ),
+            *[
+                (
+                    moved(old, m, d_slope(old, *halves))[0],
+                    "D sees one kind of sample twice. It takes the logits of the real samples and those of the fakes.",
+                )
+                for halves in ((real, real), (fakes(g, z), fakes(g, z)))
+            ],
+            *[
+                (
+                    moved(old, m, {"w": score @ x, "b": score.sum()})[0],
+                    f"D learns from the {whom} alone: is there a stop_gradient around the other logits?",
+                )
+                for whom, x, score in (
+                    ("real samples", real, -sigma(-scores(old, real)) / len(real)),
+                    ("fakes", fakes(g, z), sigma(scores(old, fakes(g, z))) / len(z)),
+                )
+            ],
+            (
+                moved(old, m, d_slope(old, real, z))[0],
+                "D is shown the latents z in place of fakes: make those with game.generate(g, z).",
             ),
             (
                 moved(old, m, turned(right, 0.0))[0],
@@ -449,35 +832,63 @@ def explain_d(d, params, opt, real, zs):
                 )
                 for new, other in product(later, zs)
             ],
-            (
-                {name: old[name] - right[name] for name in old},
-                "D's update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
-            ),
         )
     same(d, moved(old, m, d_slope(old, real, fakes(g, zs[0])))[0], atol=1e-4, what="new discriminator")
 
 
-def explain_g(g, params, opt, zs, new):
+def explain_g(g, params, opt, real, zs, new):
     """Raise the Mistake in G's update, which against the new D is right for none of the latents zs, D's first."""
     old, m, first, z_d = params.generator, opt.generator, params.discriminator, zs[0]
-    nothing = turned(g_slope(new, old, z_d), 0.0)
+    on_real = scores(new, real)
+    nothing = turned(g_slope(new, old, z_d, on_real), 0.0)
     recognise(
         g,
         (old, "G has not moved: you return the parameters that came in. Return the new ones."),
         (
             moved(old, m, nothing)[0],
             "The gradient of G's loss is 0. Make the fakes inside the function that you differentiate, from the "
-            "parameters it is given, uncut by stop_gradient; and give game.g_loss the real logits first.",
+            "parameters it is given, uncut by stop_gradient.",
         ),
     )
     for z in zs:
-        right = g_slope(new, old, z)
+        right = g_slope(new, old, z, on_real)
+        made = scores(new, fakes(old, z))
+        pull = (sigma(made.mean() - on_real).mean() / len(z)) * np.ones((len(z), 1)) * new["w"]  # of g_loss(fake, real)
         recognise(
             g,
+            *slips("G", old, m, right),
             (
-                moved(old, m, g_slope(first, old, z))[0],
+                moved(old, m, g_slope(first, old, z, scores(first, real)))[0],
                 "G's gradient comes from the old D. D moves first, and G descends against the new D.",
             ),
+            (
+                moved(old, m, g_slope(new, old, z, scores(first, real)))[0],
+                "The real logits in G's loss come from the old D: game.g_loss compares both, so judge both by the new D.",
+            ),
+            (
+                moved(old, m, g_slope(first, old, z, on_real))[0],
+                "The fakes in G's loss are judged by the old D: G descends against the new D.",
+            ),
+            (
+                moved(old, m, {"shift": pull.sum(0), "scale": (pull * z).sum(0)})[0],
+                "G's loss gets fake and real exchanged: give game.g_loss the real logits first.",
+            ),
+            *[
+                (
+                    moved(old, m, g_slope(new, old, z, other))[0],
+                    "The first argument of game.g_loss is not the logits of the real samples. Some losses compare the two: "
+                    "give it game.judge(d, real).",
+                )
+                for other in (np.zeros(1), np.ones(1), made, scores(first, fakes(old, z)))
+            ],
+            *[
+                (
+                    moved(old, m, {"shift": slope.sum(0), "scale": (slope * z).sum(0)})[0],
+                    "Both arguments of game.g_loss are the logits of the fakes. The first is game.judge(d, real).",
+                )
+                for weights in (sigma(made.mean() - made),)
+                for slope in ((weights.mean() - weights)[:, None] / len(z) * new["w"],)
+            ],
             (moved(old, m, turned(right))[0], "G climbs its loss: it learns to be caught. Descend, with game.descend."),
             *[
                 (
@@ -490,12 +901,8 @@ def explain_g(g, params, opt, zs, new):
                 moved(*moved(old, m, away(first, old, z)), right)[0],
                 "G moves twice: with D's loss too. In D's half nothing but D's parameters may change.",
             ),
-            (
-                {name: old[name] - right[name] for name in old},
-                "G's update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
-            ),
         )
-    same(g, moved(old, m, g_slope(new, old, z_d))[0], atol=1e-4, what="new generator")
+    same(g, moved(old, m, g_slope(new, old, z_d, on_real))[0], atol=1e-4, what="new generator")
 
 
 @define(
@@ -547,37 +954,100 @@ def counted(samples, means, std, *, radius=3.0, of=None):
     return len(set(distances.argmin(1)[good])), good.mean()
 
 
+def two_of(got):
+    """(modes found, share) of what came back: of a tuple, a list or an array; a count may be a float."""
+    if isinstance(got, np.ndarray | jax.Array) and np.shape(got) == (2,):
+        got = tuple(np.asarray(got, float))
+    if not isinstance(got, tuple | list) or len(got) != 2:
+        raise Mistake(f"Return two numbers, the modes found and the share of good samples; you return {kind_of(got)}.")
+    found, share = got
+    if np.ndim(found) == 0 and np.issubdtype(np.result_type(found), np.floating) and np.mod(found, 1) == 0:
+        found = int(found)
+    return found, share
+
+
+def drawn(rng, std, stray):
+    """(samples, means) of 10 modes. With strays, 5 are missing: two far ones, one beside another, and more.
+
+    One mode is found by a single sample.
+    """
+    means = rng.uniform(-3, 3, (10, 2)).round(1)
+    order = rng.permutation(10)
+    visited = order[:5] if stray else order
+    if stray:
+        means[order[[5, 6]]] *= 12
+        means[order[7]] = means[order[1]] + [3.5 * std, 0]
+    near = (
+        means[visited[rng.integers(1, len(visited), 59)]] + rng.uniform(-1, 1, (59, 2)) * (2.5 if stray else 1.9) * std
+    )
+    samples = [
+        means[visited[:1]] + 0.2 * std,
+        near,
+        means[rng.permutation(stray) % 9] / 1.2 + rng.uniform(-1.2, 1.2, (stray, 2)),
+    ]
+    return np.concatenate(samples).astype(np.float32), means.astype(np.float32)
+
+
 def check_coverage(fn):
-    """Random mixtures with stray samples and missing modes; overlapping modes; samples that are all bad."""
-    rng = np.random.default_rng(5)
-    for modes, found, std in [(8, 5, 0.3), (5, 4, 0.1), (6, 6, 0.02)]:
-        means = rng.uniform(-3, 3, (modes, 2)).round(1).astype(np.float32)
-        near = means[rng.integers(0, found, 60)] + rng.normal(0, 1.7 * std, (60, 2))
-        samples = np.concatenate([near, rng.uniform(-4, 4, (30, 2))]).astype(np.float32)
+    """Random mixtures of many kinds; overlapping modes; samples that are all bad."""
+    rng = np.random.default_rng(519)  # of many, one where no two mistakes give the same number
+    for std, stray in [(0.1, 30), (0.3, 30), (0.02, 0), (1.4, 9)]:
+        samples, means = drawn(rng, std, stray)
         inputs = {"samples": samples, "means": means, "std": std}
         expected = counted(samples, means, std)
-        got = fn(jnp.asarray(samples), jnp.asarray(means), std)
-        fit(got, (0, 0.0))
+        got = two_of(fn(jnp.asarray(samples), jnp.asarray(means), std))
         distances = np.linalg.norm(samples[:, None] - means, axis=-1)
         close_pairs = distances <= 3 * std
-        share = expected[1]
+        share, nearest, good = expected[1], distances.argmin(1), distances.min(1) <= 3 * std
+        boxed = np.abs(samples[:, None] - means)
+        recognise(got, (expected[::-1], "Right, in the wrong order: return the modes found, then the share."))
         recognise(
             got[1],
             (100 * share, "Your share is in percent. Return a fraction, in [0, 1]."),
             (1 - share, "You return the share of bad samples: one minus the asked for."),
             (share * len(samples), "You return how many samples are good. Divide by their number: a fraction."),
-            (
-                counted(samples, means, std, radius=1.0)[1],
-                "You count within one standard deviation. Good is within three.",
-            ),
+            (expected[0] / len(means), "This is the share of modes found. The share of good *samples* is asked for."),
+            (share * len(samples) / len(means), "You divide by the number of modes. Divide by that of the samples."),
+            *[
+                (
+                    counted(samples, means, std, radius=radius)[1],
+                    f"You count within {words}. Good is within three.",
+                )
+                for radius, words in (
+                    (1.0, "one standard deviation"),
+                    (2.0, "two standard deviations"),
+                    (6.0, "six standard deviations"),
+                )
+            ],
             (
                 counted(samples, means, std, of=lambda r: r**2)[1],
                 "You compare a squared distance with 3·std. Square the right side too, or take the root.",
             ),
             (
+                counted(samples, means, np.sqrt(3) * std, radius=1.0)[1],
+                "You compare a squared distance with 3·std². The square of 3·std is 9·std².",
+            ),
+            (
+                counted(samples, means, 3 * std**2, radius=1.0)[1],
+                "You compare the distance with 3·std². std is the standard deviation already, not the variance.",
+            ),
+            (
+                counted(samples, means, 9 * std**2, radius=1.0)[1],
+                "You square 3·std, but not the distance.",
+            ),
+            (
+                counted(samples, means, np.sqrt(std))[1],
+                "You take the root of std. It is the standard deviation already, not the variance.",
+            ),
+            (
                 counted(samples, means, 1.0)[1],
                 "You count within a distance of 3. Good is within 3 standard deviations, 3·std.",
             ),
+            (
+                counted(samples, means, 1.0, radius=1.0)[1],
+                "You count within a distance of 1. Good is within 3 standard deviations, 3·std.",
+            ),
+            ((distances.min(1) > 3 * std).sum(), "You return how many samples are bad."),
             (
                 close_pairs.mean(),
                 "You average over all pairs of sample and mode. A sample is good if its nearest mode is close.",
@@ -587,32 +1057,81 @@ def check_coverage(fn):
                 "You count a sample once for each mode it is close to. Only the nearest counts.",
             ),
             (
-                (np.abs(samples[:, None] - means).max(-1).min(1) <= 3 * std).mean(),
+                (boxed.max(-1).min(1) <= 3 * std).mean(),
                 "You compare each coordinate on its own: that is a square around the mean. Take the distance.",
+            ),
+            (
+                (boxed.sum(-1).min(1) <= 3 * std).mean(),
+                "You add the two coordinates' distances. Take the root of the sum of their squares.",
+            ),
+            (
+                (boxed.min(-1).min(1) <= 3 * std).mean(),
+                "One coordinate near a mean is enough for you. Take the distance.",
+            ),
+            (
+                (distances.max(1) <= 3 * std).mean(),
+                "You take the largest distance. A sample is good if its nearest mode is close.",
+            ),
+            (
+                (distances.mean(1) <= 3 * std).mean(),
+                "You take the mean distance to all modes. A sample is good if its nearest mode is close.",
             ),
             right=share,
         )
         same(got[1], share, inputs=inputs, atol=1e-5, what="share of good samples")
+        close_modes = close_pairs.any(0).sum()
         suspects = [
             (
-                len(set(distances.argmin(1))),
+                len(set(nearest)),
                 "You let bad samples find a mode: a stray point is nearest to some mode too. Only good samples count.",
             ),
-            (modes, "You count all the modes there are. A mode is found if a good sample is nearest to it."),
-            (int(expected[1] * len(samples) + 0.5), "You count good samples, not modes: look along the other axis."),
+            (len(means), "You count all the modes there are. A mode is found if a good sample is nearest to it."),
+            (good.sum(), "You count good samples, not modes: look along the other axis."),
+            (len(means) - expected[0], "You count the modes that are missing."),
+            (expected[0] / len(means), "You return the share of modes found. Return their number."),
+            (
+                close_modes,
+                "You count every mode that is close to a good sample, but a good sample speaks for its nearest mode only.",
+            ),
+            (
+                len(set(np.where(good, nearest, 0))),
+                "You count bad samples as of mode 0. Leave them out, with a boolean index.",
+            ),
+            (
+                len(set(np.where(good, nearest, -1))),
+                "You count the bad samples as one mode more. Leave them out.",
+            ),
+            (
+                len(set(np.where(good, nearest, -1))) - 1,
+                "You count the mark of bad samples, and take one away; but where all samples are good there is no such "
+                "mark. Leave the bad ones out instead, with a boolean index.",
+            ),
+            (
+                nearest[good].max() + 1,
+                "You count up to the last mode found: one in between that is missing counts, too. So it is with the length "
+                "of a bincount: count its entries above 0.",
+            ),
+            (nearest[good].max(), "You return the number of the last mode found, not how many are found."),
+            (
+                (np.bincount(nearest[good], minlength=len(means)) > 1).sum(),
+                "You leave out a mode that a single good sample finds. One is enough.",
+            ),
         ]
         recognise(got[0], *suspects, right=expected[0])
         same(got[0], expected[0], inputs=inputs, what="number of modes")
     means = np.float32([[0, 0], [0.5, 0], [4, 0]])
     samples = np.float32([[0.1, 0], [0.2, 0], [9, 9], [0.1, 0.1]])
-    got = fn(jnp.asarray(samples), jnp.asarray(means), 0.2)
+    got = two_of(fn(jnp.asarray(samples), jnp.asarray(means), 0.2))
     if close(got[0], 2):
         raise Mistake(
             "Two modes lie close together, all good samples are nearest to the first, and you find both: "
             "a good sample speaks for its nearest mode only."
         )
-    same(tuple(got), (1, 0.75), inputs={"samples": samples, "means": means, "std": 0.2}, atol=1e-5)
-    same(tuple(fn(jnp.full((5, 2), 9.0), jnp.asarray(means), 0.2)), (0, 0.0), inputs={"samples": "all at (9, 9)"})
+    same(got, (1, 0.75), inputs={"samples": samples, "means": means, "std": 0.2}, atol=1e-5)
+    got = two_of(fn(jnp.full((5, 2), 9.0), jnp.asarray(means), 0.2))
+    if got[0] == 1:
+        raise Mistake("No sample is good, and you find a mode: the bad ones, or the mark you give them, count as one.")
+    same(got, (0, 0.0), inputs={"samples": "all at (9, 9)"})
 
 
 @define(
@@ -625,7 +1144,7 @@ def check_coverage(fn):
         "differences of shape (n, K, 2), and a norm over the last axis distances (n, K).",
         "A sample is good if the smallest of its K distances is at most 3·std. The share is the mean of that.",
         "The mode of a sample is distances.argmin(axis=1). Keep those of the good samples, with a boolean index, and "
-        "count the different ones: len(set(…)) or jnp.unique(…).size.",
+        "count the different ones: len(set(modes.tolist())) or jnp.unique(modes).size.",
     ),
 )
 def coverage(samples, means, std):
@@ -642,32 +1161,71 @@ def coverage(samples, means, std):
 
 
 def check_modes_left(fn):
-    """D* on k of K equal modes is k/(k+K): back to k for every k, and for odd numbers of modes."""
+    """D* on k of K equal modes is k/(k+K): back to k for every k, also between whole numbers, and for odd K."""
     for modes in (8, 5, 25):
-        for k in sorted({1, 2, modes // 2, modes}):
-            d_fake = np.float32(k / (k + modes))  # (1/K) / (1/K + 1/k)
-            got = fn(d_fake, modes)
-            suspects = [
-                (
-                    d_fake * modes,
-                    "You return K·D(G(z)), as if D(G(z)) were k/K. But D compares two densities, p/(p+q); "
-                    "where all modes are covered it says ½, not 1.",
-                ),
-                (
-                    2 * d_fake * modes,
-                    "You return 2K·D(G(z)), a straight line: right at k = K and nowhere else. Solve p/(p+q) for k.",
-                ),
-                (
-                    modes * (1 - d_fake) / d_fake,
-                    "You have p and q exchanged: D(G(z)) = p/(p+q), and p/q = D/(1−D). Fewer modes make D smaller.",
-                ),
-                (d_fake / (1 - d_fake), "This is k/K, the share of the modes. Multiply it by the number of modes."),
-                (modes - modes * d_fake / (1 - d_fake), "You return the number of modes that are lost."),
-                (1 / d_fake - 1, "You solve 1/(1+k) for k: with p = 1 on each mode. p has density 1/K there."),
-                (np.log(d_fake / (1 - d_fake)), "You return a logit. No logarithm is needed: solve for k."),
-            ]
-            recognise(got, *suspects, right=k)
-            same(got, float(k), inputs={"d_fake": d_fake, "modes": modes}, rtol=1e-4, atol=1e-4)
+        for k in (2.7, 0.2, 1, 2, modes // 2, modes):  # first one of which no mistake makes another's number
+            d_fake = k / (k + modes)  # (1/K) / (1/K + 1/k)
+            for x in (d_fake, np.float32(d_fake)):
+                got = fn(x, modes)
+                suspects = [
+                    (
+                        d_fake * modes,
+                        "You return K·D(G(z)), as if D(G(z)) were k/K. But D compares two densities, p/(p+q); "
+                        "where all modes are covered it says ½, not 1.",
+                    ),
+                    (
+                        2 * d_fake * modes,
+                        "You return 2K·D(G(z)), a straight line: right at k = K and nowhere else. Solve p/(p+q) for k.",
+                    ),
+                    (
+                        modes * (1 - d_fake) / d_fake,
+                        "You have p and q exchanged: D(G(z)) = p/(p+q), and p/q = D/(1−D). Fewer modes make D smaller.",
+                    ),
+                    (modes / d_fake, "You return K/D(G(z)): fewer modes make D smaller. Solve p/(p+q) for k."),
+                    (modes * (1 - d_fake), "You return K·(1 − D(G(z))), a straight line. Solve p/(p+q) for k."),
+                    (
+                        2 * modes * (1 - d_fake),
+                        "You return 2K·(1 − D(G(z))): fewer modes make D smaller. Solve p/(p+q) for k.",
+                    ),
+                    (
+                        modes / (1 - d_fake),
+                        "You return K/(1 − D(G(z))), more than all modes. In D·k + D·K = k, D·K stays on its side.",
+                    ),
+                    (
+                        modes * d_fake / (1 + d_fake),
+                        "A sign: D·k + D·K = k gives D·K = k − D·k = k·(1 − D), with a minus.",
+                    ),
+                    (
+                        modes * d_fake / (1 - 2 * d_fake) if k < modes else np.nan,
+                        "You divide by 1 − 2D. D·k + D·K = k gives D·K = k·(1 − D).",
+                    ),
+                    (d_fake / (1 - d_fake), "This is k/K, the share of the modes. Multiply it by the number of modes."),
+                    (
+                        d_fake / (1 - d_fake) / modes,
+                        "You divide by the number of modes. D/(1−D) is k/K already: multiply by K.",
+                    ),
+                    ((1 - d_fake) / d_fake, "This is K/k. Turn it round, and multiply it by the number of modes."),
+                    (modes - modes * d_fake / (1 - d_fake), "You return the number of modes that are lost."),
+                    (1 / d_fake - 1, "You solve 1/(1+k) for k: with p = 1 on each mode. p has density 1/K there."),
+                    (modes * (d_fake / (1 - d_fake)) ** 2, "A square too many: k/K = D/(1−D)."),
+                    (modes * (d_fake / (1 - d_fake)) ** 0.5, "A root too many: k/K = D/(1−D)."),
+                    (np.log(d_fake / (1 - d_fake)), "You return a logit. No logarithm is needed: solve for k."),
+                    (k + 1, "One too many: k = K·D/(1−D)."),
+                    (k - 1, "One too few: k = K·D/(1−D)."),
+                    (modes * d_fake * (1 - d_fake), "You multiply by 1 − D. D·K = k·(1 − D): divide by it."),
+                    (modes**2 * d_fake / (1 - d_fake), "A factor K too many: k/K = D/(1−D)."),
+                    (8 * d_fake / (1 - d_fake), "You take K = 8. Use `modes`."),
+                    (
+                        max(1, k),
+                        "You let k be no less than 1. Return it as it comes: fakes on no mode at all read as less.",
+                    ),
+                    *[
+                        (round_to(k), "You round k. Return it as it comes: between whole numbers it says more.")
+                        for round_to in (np.round, np.floor, np.ceil)
+                    ],
+                ]
+                recognise(got, *suspects, right=k)
+                same(got, float(k), inputs={"d_fake": d_fake, "modes": modes}, rtol=1e-4, atol=1e-4)
 
 
 @define(

@@ -65,6 +65,47 @@ def one_slope(psi, theta, real, noise):
     return right_slopes(psi, theta, real, noise)[0]
 
 
+def numpy_slopes(psi, theta, real, noise):
+    fake, s = theta + noise, lambda t: 1 / (1 + np.exp(-t))
+    return -(real * s(-psi * real)).mean() + (fake * s(psi * fake)).mean(), -psi * s(-psi * fake).mean()
+
+
+def float_slopes(psi, theta, real, noise):
+    return tuple(float(slope) for slope in right_slopes(psi, theta, real, noise))
+
+
+def slopes_by_loop(psi, theta, real, noise):
+    on_real = sum(-x * sigmoid(-psi * x) for x in real) / len(real)
+    on_fake = sum((theta + n) * sigmoid(psi * (theta + n)) for n in noise) / len(noise)
+    return on_real + on_fake, right_slopes(psi, theta, real, noise)[1]
+
+
+def the_losses(psi, theta, real, noise):
+    fake = theta + noise
+    return softplus(-psi * real).mean() + softplus(psi * fake).mean(), softplus(-psi * fake).mean()
+
+
+def second_derivative(psi, theta, real, noise):
+    fake = theta + noise
+    in_psi = (-real * sigmoid(-psi * real) * sigmoid(psi * real)).mean()
+    in_psi += (fake * sigmoid(psi * fake) * sigmoid(-psi * fake)).mean()
+    return in_psi, right_slopes(psi, theta, real, noise)[1]
+
+
+def of_the_mean_fake(psi, theta, real, noise):
+    return right_slopes(psi, theta, real, noise)[0], -psi * sigmoid(-psi * (theta + noise).mean())
+
+
+def without_noise(psi, theta, real, noise):
+    return right_slopes(psi, theta, real, noise)[0], -psi * sigmoid(-psi * theta)
+
+
+def one_size(psi, theta, real, noise):
+    fake = theta + noise
+    in_psi = (fake * sigmoid(psi * fake) - real * sigmoid(-psi * real)).mean()
+    return in_psi, right_slopes(psi, theta, real, noise)[1]
+
+
 # --- discriminator_loss
 
 
@@ -106,6 +147,79 @@ def fakes_forgotten(real_logits, fake_logits):
 
 def both_log_d(real_logits, fake_logits):
     return softplus(-real_logits).mean() + softplus(-fake_logits).mean()
+
+
+def right_loss(real_logits, fake_logits):
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+def fakes_detached(real_logits, fake_logits):
+    return right_loss(real_logits, stop_gradient(fake_logits))
+
+
+def real_detached(real_logits, fake_logits):
+    return right_loss(stop_gradient(real_logits), fake_logits)
+
+
+def numpy_loss(real_logits, fake_logits):
+    return np.logaddexp(0, -real_logits).mean() + np.logaddexp(0, fake_logits).mean()
+
+
+def float_loss(real_logits, fake_logits):
+    return float(right_loss(real_logits, fake_logits))
+
+
+def item_loss(real_logits, fake_logits):
+    return right_loss(real_logits, fake_logits).item()
+
+
+def minus_log_sigmoid(s):
+    return jnp.where(s < -20, -s, -jnp.log(sigmoid(s)))
+
+
+def where_loss(real_logits, fake_logits):
+    return minus_log_sigmoid(real_logits).mean() + minus_log_sigmoid(-fake_logits).mean()
+
+
+def infinity_replaced(real_logits, fake_logits):
+    logs = jnp.log(sigmoid(real_logits)), jnp.log(1 - sigmoid(fake_logits))
+    return sum(jnp.nan_to_num(-each, posinf=200.0).mean() for each in logs)
+
+
+def softplus_by_exp(real_logits, fake_logits):
+    return jnp.log(1 + jnp.exp(-real_logits)).mean() + jnp.log(1 + jnp.exp(fake_logits)).mean()
+
+
+def logits_clipped(real_logits, fake_logits):
+    return right_loss(jnp.clip(real_logits, -30, 30), jnp.clip(fake_logits, -30, 30))
+
+
+def loss_by_loop(real_logits, fake_logits):
+    return sum(softplus(-s) for s in real_logits) / len(real_logits) + softplus(fake_logits).mean()
+
+
+def one_mean(real_logits, fake_logits):
+    return (softplus(-real_logits) + softplus(fake_logits)).mean()
+
+
+def weighted_by_size(real_logits, fake_logits):
+    return 2 * jnp.concatenate([softplus(-real_logits), softplus(fake_logits)]).mean()
+
+
+def smoothed(real_logits, fake_logits):
+    return (0.9 * softplus(-real_logits) + 0.1 * softplus(real_logits)).mean() + softplus(fake_logits).mean()
+
+
+def wasserstein(real_logits, fake_logits):
+    return fake_logits.mean() - real_logits.mean()
+
+
+def hinge(real_logits, fake_logits):
+    return jax.nn.relu(1 - real_logits).mean() + jax.nn.relu(1 + fake_logits).mean()
+
+
+def probabilities(real_logits, fake_logits):
+    return -sigmoid(real_logits).mean() - (1 - sigmoid(fake_logits)).mean()
 
 
 # --- generator_loss
@@ -151,6 +265,38 @@ def no_mean(real_logits, fake_logits):
     return softplus(-fake_logits)
 
 
+def where_of_fakes(real_logits, fake_logits):
+    return minus_log_sigmoid(fake_logits).mean()
+
+
+def numpy_of_fakes(real_logits, fake_logits):
+    return np.logaddexp(0, -fake_logits).mean()
+
+
+def float_of_fakes(real_logits, fake_logits):
+    return float(softplus(-fake_logits).mean())
+
+
+def fakes_by_loop(real_logits, fake_logits):
+    return sum(softplus(-s) for s in fake_logits) / len(fake_logits)
+
+
+def relativistic(real_logits, fake_logits):
+    return softplus(real_logits.mean() - fake_logits).mean()
+
+
+def log_of_the_mean(real_logits, fake_logits):
+    return -jnp.log(sigmoid(fake_logits).mean())
+
+
+def squares(real_logits, fake_logits):
+    return ((fake_logits - 1) ** 2).mean()
+
+
+def by_the_number_of_real(real_logits, fake_logits):
+    return softplus(-fake_logits).sum() / len(real_logits)
+
+
 # --- step: one program with a switch for each mistake
 
 
@@ -161,7 +307,7 @@ def faulty(mistake):
         params, opt = state
         if mistake == "fixed key":
             key = jax.random.key(0)
-        z = game.latents(key, len(real))
+        z = game.latents(key, {"one latent": 1, "256 latents": 256}.get(mistake, len(real)))
         if mistake == "key used and split":
             z = game.latents(jax.random.split(key)[0], len(real))
         fake = game.generate(params.generator, z)
@@ -182,6 +328,12 @@ def faulty(mistake):
         def d_objective(d):
             if mistake == "D's old logits":
                 d = params.discriminator
+            if mistake == "latents judged":
+                return d_loss_of(game.judge(d, real), game.judge(d, z))
+            if mistake == "samples for logits":
+                return d_loss_of(real, fake)
+            if mistake == "fakes detached in D":
+                return d_loss_of(game.judge(d, real), stop_gradient(game.judge(d, fake)))
             return d_loss_of(game.judge(d, real), game.judge(d, fake))
 
         d_loss, grads = jax.value_and_grad(d_objective)(params.discriminator)
@@ -189,6 +341,11 @@ def faulty(mistake):
             d, d_opt = jax.tree.map(jnp.subtract, params.discriminator, grads), opt.discriminator
         else:
             d, d_opt = game.descend(grads, opt.discriminator, params.discriminator)
+        if mistake == "arguments of descend":
+            d, d_opt = game.descend(opt.discriminator, grads, params.discriminator)
+        if mistake == "D twice":
+            again = jax.grad(d_objective)(d)
+            d, d_opt = game.descend(again, d_opt, d)
         judge_with = params.discriminator if mistake == "old D" else d
 
         def g_objective(g):
@@ -197,7 +354,15 @@ def faulty(mistake):
                 made = fake
             if mistake == "stop_gradient":
                 made = stop_gradient(made)
-            return g_loss_of(game.judge(judge_with, real), game.judge(judge_with, made))
+            on_fake = game.judge(judge_with, made)
+            on_real = {
+                "real by the old D": lambda: game.judge(params.discriminator, real),
+                "None for real": lambda: None,
+                "samples for real": lambda: real,
+                "fakes for real": lambda: on_fake,
+                "zeros for real": lambda: jnp.zeros(len(real)),
+            }.get(mistake, lambda: game.judge(judge_with, real))()
+            return g_loss_of(on_real, on_fake)
 
         g_loss, grads = jax.value_and_grad(g_objective)(params.generator)
         start, start_opt = params.generator, opt.generator
@@ -213,6 +378,12 @@ def faulty(mistake):
         losses = {"d_loss": d_loss, "g_loss": g_loss}
         if mistake == "losses exchanged":
             losses = {"d_loss": g_loss, "g_loss": d_loss}
+        if mistake == "losses after the update":
+            losses = {"d_loss": d_objective(d), "g_loss": g_objective(g)}
+        if mistake == "plain tuples":
+            return ((g, d), (g_opt, d_opt)), losses
+        if mistake == "a list":
+            return [Pair(g, d), Pair(g_opt, d_opt)], losses
         if mistake == "three things":
             return Pair(g, d), Pair(g_opt, d_opt), losses
         if mistake == "plain floats":
@@ -299,6 +470,34 @@ def square_box(samples, means, std):
     return len(set(gaps.argmin(1)[good])), good.mean()
 
 
+def modes_by(count):
+    """The right share; the modes by count(nearest, good, number of modes)."""
+
+    def coverage(samples, means, std):
+        distances = distances_of(samples, means)
+        good = distances.min(1) <= 3 * std
+        return int(count(distances.argmin(1), good, len(means))), good.mean()
+
+    return coverage
+
+
+def good_by(share):
+    """The right modes; the share by share(distances, std)."""
+
+    def coverage(samples, means, std):
+        distances = distances_of(samples, means)
+        good = distances.min(1) <= 3 * std
+        return len(set(distances.argmin(1)[good])), share(distances, std)
+
+    return coverage
+
+
+def set_of_arrays(samples, means, std):
+    distances = jnp.linalg.norm(samples[:, None] - means, axis=-1)
+    good = distances.min(1) <= 3 * std
+    return len(set(distances.argmin(1)[good])), good.mean()
+
+
 def wrong_axis(samples, means, std):
     distances = distances_of(samples, means)
     good = distances.min(1) <= 3 * std
@@ -340,6 +539,14 @@ WRONG = {
         (cut_slope, "Your slope in θ is 0"),
         (summed_slopes, "sums over the batch"),
         (one_slope, "Return two numbers"),
+        (numpy_slopes, "inside lax.scan"),
+        (float_slopes, "find no value in it"),
+        (slopes_by_loop, "loop goes over the samples"),
+        (the_losses, "the loss itself"),
+        (second_derivative, "stands σ′"),
+        (of_the_mean_fake, "takes the mean before σ"),
+        (without_noise, "the noise is missing"),
+        (one_size, "take a mean over each batch first"),
     ],
     "02.discriminator_loss": [
         (sign_lost, "trains D to be wrong"),
@@ -352,6 +559,22 @@ WRONG = {
         (column_against_row, "shape (6,), expected ()"),
         (fakes_forgotten, "The half on the fakes is missing"),
         (both_log_d, "which is G's goal"),
+        (fakes_detached, "no gradient reaches the fakes"),
+        (real_detached, "no gradient reaches the real logits"),
+        (numpy_loss, "the step differentiates it, compiled by jit"),
+        (float_loss, "find no value in it"),
+        (item_loss, "find no value in it"),
+        (where_loss, "gradient in real_logits is NaN"),
+        (infinity_replaced, "gradient in real_logits is NaN"),
+        (softplus_by_exp, "e^200 overflows"),
+        (logits_clipped, "A clip"),
+        (loss_by_loop, "loop goes over the samples"),
+        (one_mean, "take a mean over each batch first"),
+        (weighted_by_size, "Right only for batches of one size"),
+        (smoothed, "You smooth the labels"),
+        (wasserstein, "another GAN (Wasserstein)"),
+        (hinge, "another GAN (hinge)"),
+        (probabilities, "The log is missing"),
     ],
     "02.generator_loss": [
         (log_d_of_real, "no gradient reaches it"),
@@ -364,6 +587,14 @@ WRONG = {
         (clipped, "hides the −inf"),
         (no_log, "the log is missing"),
         (no_mean, "the mean is missing"),
+        (where_of_fakes, "gradient in fake_logits is NaN"),
+        (numpy_of_fakes, "NumPy cannot read it"),
+        (float_of_fakes, "find no value in it"),
+        (fakes_by_loop, "loop goes over the samples"),
+        (relativistic, "relativistic loss"),
+        (log_of_the_mean, "the log of the mean"),
+        (squares, "another GAN (least squares)"),
+        (by_the_number_of_real, "the number of real samples"),
     ],
     "02.step": [
         (faulty("fakes made outside"), "The gradient of G's loss is 0"),
@@ -388,6 +619,21 @@ WRONG = {
         (faulty("three things"), "You return three things"),
         (faulty("plain floats"), "inside jit, grad or vmap an array has no value yet"),
         (players_exchanged, "expected"),
+        (faulty("real by the old D"), "The real logits in G's loss come from the old D"),
+        (faulty("None for real"), "argument of game.g_loss is None"),
+        (faulty("samples for real"), "argument of game.g_loss is an array of shape (7, 2)"),
+        (faulty("fakes for real"), "Both arguments of game.g_loss are the logits of the fakes"),
+        (faulty("zeros for real"), "not the logits of the real samples"),
+        (faulty("samples for logits"), "argument of game.d_loss is an array of shape (7, 2)"),
+        (faulty("latents judged"), "the latents z in place of fakes"),
+        (faulty("fakes detached in D"), "D learns from the real samples alone"),
+        (faulty("one latent"), "as many fakes as there are real samples"),
+        (faulty("256 latents"), "as many fakes as there are real samples"),
+        (faulty("arguments of descend"), "you exchange the first two"),
+        (faulty("D twice"), "D moves twice"),
+        (faulty("losses after the update"), "after their update"),
+        (faulty("plain tuples"), "expected a Pair of 2"),
+        (faulty("a list"), "Return (params, opt) as it came in"),
     ],
     "02.coverage": [
         (stray_points_count, "a stray point is nearest to some mode too"),
@@ -399,6 +645,20 @@ WRONG = {
         (all_pairs, "over all pairs"),
         (square_box, "a square around the mean"),
         (wrong_axis, "You count good samples, not modes"),
+        (modes_by(lambda nearest, good, K: np.bincount(nearest[good]).size), "the length of a bincount"),
+        (modes_by(lambda nearest, good, K: len(set(np.where(good, nearest, -1))) - 1), "the mark of bad samples"),
+        (modes_by(lambda nearest, good, K: len(set(np.where(good, nearest, -1)))), "as one mode more"),
+        (modes_by(lambda nearest, good, K: len(set(np.where(good, nearest, 0)))), "the bad ones, or the mark"),
+        (modes_by(lambda nearest, good, K: (np.bincount(nearest[good]) > 1).sum()), "One is enough"),
+        (modes_by(lambda nearest, good, K: K - len(set(nearest[good]))), "the modes that are missing"),
+        (modes_by(lambda nearest, good, K: K), "all the modes there are"),
+        (good_by(lambda distances, std: (distances.min(1) <= 3 * std**2).mean()), "not the variance"),
+        (good_by(lambda distances, std: (distances.min(1) ** 2 <= 3 * std**2).mean()), "is 9·std²"),
+        (good_by(lambda distances, std: (distances.min(1) <= 2 * std).mean()), "two standard deviations"),
+        (good_by(lambda distances, std: (distances.max(1) <= 3 * std).mean()), "the largest distance"),
+        (good_by(lambda distances, std: (distances.min(1) > 3 * std).mean()), "the share of bad samples"),
+        (good_by(lambda distances, std: (distances <= 3 * std).sum() / len(distances)), "once for each mode"),
+        (set_of_arrays, "unhashable"),
     ],
     "02.modes_left": [
         (straight_line, "as if D(G(z)) were k/K"),
@@ -406,5 +666,13 @@ WRONG = {
         (densities_exchanged, "p and q exchanged"),
         (share, "Multiply it by the number of modes"),
         (lost, "the number of modes that are lost"),
+        (lambda d_fake, modes: round(modes * d_fake / (1 - d_fake)), "You round k"),
+        (lambda d_fake, modes: int(modes * d_fake / (1 - d_fake)), "You round k"),
+        (lambda d_fake, modes: np.clip(modes * d_fake / (1 - d_fake), 1, modes), "no less than 1"),
+        (lambda d_fake, modes: modes * d_fake / (1 + d_fake), "A sign"),
+        (lambda d_fake, modes: modes / (1 - d_fake), "D·K stays on its side"),
+        (lambda d_fake, modes: (1 - d_fake) / d_fake, "Turn it round"),
+        (lambda d_fake, modes: 8 * d_fake / (1 - d_fake), "You take K = 8"),
+        (lambda d_fake, modes: modes * (1 - d_fake), "a straight line"),
     ],
 }

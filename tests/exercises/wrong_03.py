@@ -69,6 +69,19 @@ def one_number(field, theta, psi, rate, alternating):
     return theta + rate * field(theta, psi)[0]
 
 
+def moving(times_theta=1.0, times_psi=1.0, seen=lambda field, new, psi, new_psi: field(new, psi)):
+    """A step whose players move by these multiples of their movement; in turn ψ sees another field."""
+
+    def step(field, theta, psi, rate, alternating):
+        v_theta, v_psi = field(theta, psi)
+        new = theta + times_theta * rate * v_theta
+        if alternating:
+            v_psi = seen(field, new, psi, psi + rate * v_psi)[1]
+        return new, psi + times_psi * rate * v_psi
+
+    return step
+
+
 # --- eigenvalues
 
 
@@ -129,6 +142,26 @@ def traced(field):
     return np.linalg.eigvals(np.asarray(jacobian))
 
 
+def by_formula(field):
+    jacobian = jacobian_of(field)
+    mean = np.trace(jacobian) / 2
+    root = np.sqrt(complex(mean**2 - np.linalg.det(jacobian)))
+    return mean + root, mean - root
+
+
+def formula_in_real_numbers(field):
+    jacobian = jacobian_of(field)
+    mean = np.trace(jacobian) / 2
+    with np.errstate(invalid="ignore"):
+        root = np.sqrt(mean**2 - np.linalg.det(jacobian))
+    return np.array([mean + root, mean - root])
+
+
+def symmetrised(field):
+    jacobian = jacobian_of(field)
+    return np.linalg.eigvals((jacobian + jacobian.T) / 2)
+
+
 # --- r1_field
 
 
@@ -178,6 +211,20 @@ def constant_friction(theta, psi, gamma):
 
 def psi_alone(theta, psi, gamma):
     return theta * slope(theta * psi) - gamma * psi
+
+
+def renamed(theta, psi, g):
+    return -psi * slope(theta * psi), theta * slope(theta * psi) - g * psi
+
+
+def fielded(v_theta, v_psi):
+    """A field from functions of (theta, psi, gamma, f′)."""
+
+    def r1_field(theta, psi, gamma):
+        f = slope(theta * psi)
+        return v_theta(theta, psi, gamma, f), v_psi(theta, psi, gamma, f)
+
+    return r1_field
 
 
 # --- optimistic
@@ -283,6 +330,40 @@ def last_axis(critic, real):
     return (slopes_of(critic, real) ** 2).sum(-1).mean()
 
 
+def by_loop(critic, real):
+    each = [(jax.grad(lambda x: critic(x[None])[0])(x) ** 2).sum() for x in real]
+    return jnp.stack(each).mean()
+
+
+def of_the_probability(critic, real):
+    return (slopes_of(lambda x: jax.nn.sigmoid(critic(x)), real) ** 2).sum(axes_of(real)).mean()
+
+
+def half_cut(critic, real):
+    slopes = slopes_of(critic, real)
+    return (slopes * jax.lax.stop_gradient(slopes)).sum(axes_of(real)).mean()
+
+
+def as_float(critic, real):
+    return float((slopes_of(critic, real) ** 2).sum(axes_of(real)).mean())
+
+
+def by_numpy(critic, real):
+    return np.mean(np.sum(np.asarray(slopes_of(critic, real)) ** 2, axis=axes_of(real)))
+
+
+def summed_first(critic, real):
+    return (slopes_of(critic, real).sum(axes_of(real)) ** 2).mean()
+
+
+def absolute(critic, real):
+    return abs(slopes_of(critic, real)).sum(axes_of(real)).mean()
+
+
+def mean_norm_squared(critic, real):
+    return jnp.sqrt((slopes_of(critic, real) ** 2).sum(axes_of(real))).mean() ** 2
+
+
 WRONG = {
     "03.step": [
         (overwritten_too_early, "θ is overwritten too early"),
@@ -296,6 +377,18 @@ WRONG = {
         (first_entry_for_both, "The second one is its own"),
         (theta_asks_twice, "Only ψ asks the field a second time"),
         (one_number, "Return two numbers"),
+        (moving(0.5, 0.5), "rate/2"),
+        (moving(-1.0), "One player walks against the field"),
+        (moving(1.0, -1.0), "One player walks against the field"),
+        (moving(1.0, 0.0), "ψ has not moved"),
+        (moving(0.0, 1.0), "θ has not moved"),
+        (moving(seen=lambda field, new, psi, new_psi: field(new, new_psi)), "at its own new place"),
+        (lambda field, theta, psi, rate, alternating: field(theta, psi), "You return the field"),
+        (lambda field, theta, psi, rate, alternating: (theta, psi), "where the players stood"),
+        (
+            lambda field, theta, psi, rate, alternating: overwritten_too_early(field, theta, psi, rate, True),
+            "too early",
+        ),
     ],
     "03.eigenvalues": [
         (undivided, "divide the differences"),
@@ -310,6 +403,17 @@ WRONG = {
         (signs_turned, "The signs are turned"),
         (of_the_step, "1 + λ belongs to a step"),
         (traced, "jax.jacobian cannot look into those"),
+        (by_formula, "Return one array of the two numbers"),
+        (lambda field: list(by_formula(field)), "Return one array of the two numbers"),
+        (formula_in_real_numbers, "is NaN in NumPy"),
+        (lambda field: np.linalg.eigvals(jacobian_of(field, 1.0)), "e = 1 is too large"),
+        (lambda field: np.linalg.eigvals(jacobian_of(field, 10.0)), "e = 10 is too large"),
+        (lambda field: np.linalg.eigvals(jacobian_of(field, 0.1)), "e = 0.1 is too large"),
+        (symmetrised, "symmetric, and its turning"),
+        (lambda field: np.linalg.eigvals(jacobian_of(field)).imag, "the imaginary parts alone"),
+        (lambda field: np.linalg.eigvals(jacobian_of(field))[[0, 0]], "twice"),
+        (lambda field: np.exp(np.linalg.eigvals(jacobian_of(field))), "over a time of 1"),
+        (lambda field: np.linalg.eig(jacobian_of(field))[1], "You return a matrix"),
     ],
     "03.r1_field": [
         (no_penalty, "D's penalty γ/2·ψ² is missing"),
@@ -324,6 +428,16 @@ WRONG = {
         (non_saturating, "the non-saturating field"),
         (constant_friction, "in proportion to ψ"),
         (psi_alone, "Return two numbers"),
+        (renamed, "leave the third argument its name"),
+        (fielded(lambda t, p, c, f: -p * f - c * t, lambda t, p, c, f: t * f), "It is D who pays"),
+        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - c * t), "not γθ"),
+        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - p), "γ is missing"),
+        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: -c * p), "own slope is missing"),
+        (fielded(lambda t, p, c, f: p * f, lambda t, p, c, f: t * f - c * p), "The sign of v_θ"),
+        (fielded(lambda t, p, c, f: -t * f, lambda t, p, c, f: p * f - c * p), "θ and ψ are exchanged"),
+        (fielded(lambda t, p, c, f: -f, lambda t, p, c, f: f - c * p), "The inner derivatives are missing"),
+        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - c * abs(p)), "one sign on both sides"),
+        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: (t - c * p) * f), "not to the penalty"),
     ],
     "03.critical": [
         (lambda s: s, "γ = s: right if"),
@@ -334,6 +448,12 @@ WRONG = {
         (lambda s: -2 * s, "The sign"),
         (lambda s: s**2, "You return s²"),
         (lambda s: 2.2 * s, "critical γ is not the expected one"),
+        (lambda s: 2 * s - 0.2 * s**2, "for steps of h = 0.2 in turn"),
+        (lambda s: 2 * s**2, "in proportion to s"),
+        (lambda s: 1 / s, "γ grows with s"),
+        (lambda s: s + 0.5, "right for s = ½ only"),
+        (lambda s: 0.0, "no penalty at all"),
+        (lambda s: {0.3: 0.6, 1.0: 2.0, 0.5: 1.0}[s], "KeyError"),
     ],
     "03.optimistic": [
         (plain, "v_before is not used"),
@@ -346,6 +466,12 @@ WRONG = {
         (bare_velocity, "v_before is a velocity, too"),
         (length_one, "multiply by `rate`"),
         (movement, "You return the movement"),
+        (lambda w, v, v_before, rate: 2 * v - v_before, "You return the forecast"),
+        (lambda w, v, v_before, rate: w + rate * (3 * v - 2 * v_before), "two steps ahead"),
+        (lambda w, v, v_before, rate: w + rate * (1.5 * v - 0.5 * v_before), "half of the change"),
+        (lambda w, v, v_before, rate: w + 0.2 * (2 * v - v_before), "whatever `rate` is"),
+        (lambda w, v, v_before, rate: w + rate * v + (v - v_before), "multiply it by `rate`"),
+        (lambda w, v, v_before, rate: tuple(w + rate * (2 * v - v_before)), "make one array of it"),
     ],
     "03.squared_slope": [
         (over_the_batch, "You sum over the batch"),
@@ -360,5 +486,13 @@ WRONG = {
         (of_the_logits, "You square the logits"),
         (cut, "is there a stop_gradient in the way?"),
         (last_axis, "over all axes but the first"),
+        (by_loop, "loop goes over the samples"),
+        (of_the_probability, "the slope of the probability"),
+        (half_cut, "half of its gradient is cut"),
+        (as_float, "find no value in it"),
+        (by_numpy, "NumPy cannot read it"),
+        (summed_first, "You sum before you square"),
+        (absolute, "You sum absolute values"),
+        (mean_norm_squared, "You square the mean norm"),
     ],
 }

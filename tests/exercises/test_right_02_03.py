@@ -1,0 +1,211 @@
+"""Right answers to the exercises of notebooks 02 and 03 in other styles than the references' pass their checks."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.nn import log_sigmoid, sigmoid, softplus
+
+from gan_lib.dirac import slope
+from gan_lib.exercises import _EXERCISES, check, names, running
+from gan_lib.gan import Pair
+
+names()  # reads them all
+
+
+def by_autodiff(psi, theta, real, noise):
+    in_psi = jax.grad(lambda p: softplus(-p * real).mean() + softplus(p * (theta + noise)).mean())(psi)
+    return in_psi, jax.grad(lambda t: -log_sigmoid(psi * (t + noise)).mean())(theta)
+
+
+def by_exp(a, b, x, n):
+    y = b + n
+    in_psi = jnp.mean(y / (1 + jnp.exp(-a * y))) - jnp.mean(x / (1 + jnp.exp(a * x)))
+    return jnp.array([in_psi, -jnp.mean(a / (1 + jnp.exp(a * y)))])
+
+
+def with_a_corner(s):
+    return (jax.nn.relu(s) + jnp.log1p(jnp.exp(-jnp.abs(s)))).mean()
+
+
+def cross_entropy(logits, label):
+    return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, label)).mean()
+
+
+def replaced(state, real, key, game):
+    """Fields replaced, keyword arguments, a fresh z for G, and a list."""
+    params, opt = state
+    d_key, g_key = jax.random.split(key)
+    fake = jax.lax.stop_gradient(game.generate(params.generator, game.latents(d_key, real.shape[0])))
+    z = game.latents(g_key, real.shape[0])
+
+    def d_objective(d):
+        return game.d_loss(real_logits=game.judge(d, real), fake_logits=game.judge(d, fake))
+
+    d_loss, grads = jax.value_and_grad(d_objective)(params.discriminator)
+    d, d_opt = game.descend(grads, opt.discriminator, params.discriminator)
+
+    def g_objective(g):
+        return game.g_loss(real_logits=game.judge(d, real), fake_logits=game.judge(d, game.generate(g, z)))
+
+    g_loss, grads = jax.value_and_grad(g_objective)(params.generator)
+    g, g_opt = game.descend(grads, opt.generator, params.generator)
+    return [
+        (params._replace(generator=g, discriminator=d), Pair(discriminator=d_opt, generator=g_opt)),
+        dict(g_loss=g_loss, d_loss=d_loss),
+    ]
+
+
+def compiled(state, real, key, game):
+    return jax.jit(_EXERCISES["02.step"].reference, static_argnums=3)(state, real, key, game)
+
+
+def nearest(samples, means, std):
+    distances = jnp.linalg.norm(samples[:, None] - means, axis=-1)
+    return distances.argmin(1), distances.min(1) <= 3 * std
+
+
+def counted_one_by_one(samples, means, std):
+    found, good, means = set(), 0, np.asarray(means).tolist()
+    for sample in np.asarray(samples).tolist():
+        distances = [math.dist(sample, mean) for mean in means]
+        if min(distances) <= 3 * std:
+            good += 1
+            found.add(distances.index(min(distances)))
+    return len(found), good / len(samples)
+
+
+def hint_3(samples, means, std):
+    mode, good = nearest(samples, means, std)
+    modes = mode[good]
+    return len(set(modes.tolist())), good.mean()
+
+
+def by_unique(samples, means, std):
+    mode, good = nearest(samples, means, std)
+    return [jnp.unique(mode[good]).size, jnp.mean(good)]
+
+
+def by_a_mask(samples, means, std):
+    mode, good = nearest(samples, means, std)
+    return np.array([jnp.zeros(len(means)).at[mode].max(good).sum(), good.mean()])
+
+
+def bisected(d_fake, modes):
+    low, high = 0.0, 10.0 * modes
+    for _ in range(60):
+        k = (low + high) / 2
+        low, high = (k, high) if k / (k + modes) < d_fake else (low, k)
+    return k
+
+
+def array_step(field, theta, psi, rate, alternating):
+    new = theta + rate * field(theta, psi)[0]
+    return np.array([new, psi + rate * field(new if alternating else theta, psi)[1]])
+
+
+def jacobian_of(field, e):
+    points = e * np.eye(2)
+    return np.transpose([np.subtract(field(*point), field(*-point)) / (2 * e) for point in points])
+
+
+def by_formula(field):
+    jacobian = jacobian_of(field, 1e-6)
+    mean = np.trace(jacobian) / 2
+    root = np.emath.sqrt(mean**2 - np.linalg.det(jacobian))
+    return np.array([mean + root, mean - root])
+
+
+def forward_differences(field):
+    return np.linalg.eigvals(np.transpose([np.divide(field(*point), 1e-7) for point in 1e-7 * np.eye(2)]))
+
+
+def r1(x, y, gamma):
+    return np.stack([-y * slope(x * y), x * slope(x * y) - gamma * y])
+
+
+def r1_by_jax(theta, psi, gamma):
+    f = sigmoid(-theta * psi)
+    return [-psi * f, theta * f - gamma * psi]
+
+
+def searched(s):
+    gamma = np.linspace(0, 6, 6001)
+    root = np.emath.sqrt(gamma**2 / 4 - s**2)
+    return gamma[np.maximum((root - gamma / 2).real, (-root - gamma / 2).real).argmin()]
+
+
+def slopes_of(critic, real):
+    return jax.grad(lambda x: critic(x).sum())(real)
+
+
+def by_vmap(critic, real):
+    return jax.vmap(lambda x: (jax.grad(lambda x: critic(x[None])[0])(x) ** 2).sum())(real).mean()
+
+
+def by_vjp(critic, real):
+    logits, pull_back = jax.vjp(critic, real)
+    return (pull_back(jnp.ones_like(logits))[0] ** 2).sum() / len(real)
+
+
+def by_jacobian(critic, real):
+    slopes = jnp.einsum("bb...->b...", jax.jacrev(critic)(real))
+    return jnp.mean(jnp.sum(slopes.reshape(len(real), -1) ** 2, axis=1))
+
+
+RIGHT = {
+    "02.slopes": [by_autodiff, by_exp, lambda *inputs: list(by_exp(*inputs)), jax.jit(by_autodiff)],
+    "02.discriminator_loss": [
+        lambda real, fake: -log_sigmoid(real).mean() - log_sigmoid(-fake).mean(),
+        lambda real, fake: jnp.logaddexp(0, -real).mean() + jnp.logaddexp(0, fake).mean(),
+        lambda real, fake: cross_entropy(real, 1) + cross_entropy(fake, 0),
+        lambda real, fake: with_a_corner(-real) + with_a_corner(fake),
+        lambda a, b: jnp.sum(softplus(a) - a) / len(a) + jnp.average(softplus(b)),
+    ],
+    "02.generator_loss": [
+        lambda real, fake: -log_sigmoid(fake).mean(),
+        lambda _, fake: cross_entropy(fake, 1),
+        lambda a, b: with_a_corner(-b),
+        lambda real, fake: jnp.sum(softplus(fake) - fake) / fake.size,
+    ],
+    "02.step": [replaced, compiled],
+    "02.coverage": [counted_one_by_one, hint_3, by_unique, by_a_mask],
+    "02.modes_left": [
+        bisected,
+        lambda d, modes: modes / (1 / d - 1),
+        lambda d, modes: np.roots([d - 1, d * modes])[0],
+        lambda d, modes: jnp.asarray(modes * d / (1 - d)),
+    ],
+    "03.step": [array_step, lambda *inputs: list(array_step(*inputs)), lambda *inputs: jnp.array(array_step(*inputs))],
+    "03.eigenvalues": [
+        by_formula,
+        forward_differences,
+        lambda field: np.linalg.eig(jacobian_of(field, 1e-4)).eigenvalues,
+        lambda field: jnp.asarray(np.linalg.eigvals(jacobian_of(field, 1e-7).T)),
+        lambda field: np.roots(np.poly(jacobian_of(field, 1e-5))),
+    ],
+    "03.r1_field": [r1, r1_by_jax],
+    "03.critical": [searched, lambda s: jnp.asarray(2.0 * s), lambda s: np.roots([0.25, 0, -(s**2)]).max()],
+    "03.optimistic": [
+        lambda w, now, before, h: w + 2 * h * now - h * before,
+        lambda w, now, before, h: np.asarray(w) + h * (np.asarray(now) + np.subtract(now, before)),
+    ],
+    "03.squared_slope": [
+        by_vmap,
+        by_vjp,
+        by_jacobian,
+        lambda critic, real: (slopes_of(critic, real) ** 2).sum() / real.shape[0],
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fn"), [pytest.param(name, fn, id=f"{name}-{i}") for name in RIGHT for i, fn in enumerate(RIGHT[name])]
+)
+def test_a_right_answer_in_another_style_passes(name, fn, monkeypatch):
+    monkeypatch.setattr(running, "TIME_LIMIT", 60.0)
+    result = check(name, fn)
+    assert result.passed, result.message
