@@ -22,7 +22,7 @@ def traced(where):
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
         place = _place(traceback.walk_tb(error.__traceback__))
         raise Mistake(
-            f"Right when it is called alone, but it is used inside {where}. There it fails: {_brief(error)}\n{place}".rstrip()
+            f"Right when called alone, but used inside {where}. There it fails: {_brief(error)}\n{place}".rstrip()
         ) from None
 
 
@@ -53,7 +53,7 @@ def hold(value, slopes, logits, expected, wanted, what):
         at = logits[~np.isfinite(slopes)][0]
         raise Mistake(
             f"The {what} is right, its gradient is not finite at a logit of {at:g}: a `where` computes both branches, and an "
-            f"infinite slope in the one not taken becomes NaN on the way back, 0·∞. A clip inside or softplus cures it.{rows}"
+            f"infinite slope in the one not taken becomes NaN on the way back, 0·∞. {CURE}{rows}"
         )
     wrong = abs(slopes - wanted) > 1e-3 / n
     if not wrong.any():

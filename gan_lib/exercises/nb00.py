@@ -70,6 +70,8 @@ def check_sgd_step(fn):
             ) from None
         grads = {"w": 2 * (params["w"] - target["w"]), "b": 4 * (params["b"] - target["b"])}
         expected = {name: params[name] - rate * grads[name] for name in params}
+        if close(new, {name: params[name] - 0.1 * grads[name] for name in params}):
+            raise Mistake(f"Your step is one of rate 0.1, and `rate` is {rate}: use the argument.")
         same(new, expected, inputs={"rate": rate, "params['w']": params["w"]}, what="new params")
         same(value, bowl(params), inputs={"rate": rate}, what="value")
     if jnp.result_type(new["w"]) != jnp.float32:
@@ -96,6 +98,13 @@ def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
         (params - grads, "Your step has full length: multiply the gradient by `rate`."),
         (grads, "You return the gradient where the new parameters belong: params − rate·gradient."),
         (-rate * grads, "You return the change alone. Add it to the parameters."),
+        (params - rate * jnp.sign(grads), "You step by the gradient's sign. Its size counts too."),
+        (params - grads / rate, "You divide the gradient by `rate`. Multiply."),
+        (params - rate * before, "You step by the value of the loss. Step by its gradient."),
+        (
+            (new_params := params - rate * grads) - rate * jax.grad(loss)(new_params),
+            "You take two steps. Return after one.",
+        ),
         (
             jnp.float32(before),
             "The order is swapped: `jax.value_and_grad` gives (value, gradient); return (params, value).",
@@ -136,7 +145,7 @@ def sgd_step(loss, params, rate):
 def check_discriminator_loss(fn):
     """Random logits of random sizes against float64, then those at which a sigmoid is 0, ½ or 1; under `grad` and `jit`."""
     rng = np.random.default_rng(1)
-    for n_real, n_fake in [(4, 4), (1, 1), (3, 7), (2, 1)]:
+    for n_real, n_fake in [(3, 7), (4, 4), (2, 1), (1, 1)]:
         real, fake = (jnp.asarray(rng.normal(0, 3, n), jnp.float32) for n in (n_real, n_fake))
         on_real, on_fake = np.logaddexp(0, -np.float64(real)), np.logaddexp(0, np.float64(fake))
         expected = on_real.mean() + on_fake.mean()
@@ -165,6 +174,15 @@ def check_discriminator_loss(fn):
                 "Right for as many real as fake only. The loss is a mean over real *plus* a mean over fake.",
             ),
             (expected / 2, "You return half the loss: it is the *sum* of the two means."),
+            (
+                on_real.mean() + np.logaddexp(0, -np.float64(fake)).mean(),
+                "Your second term is −log D on the fakes: D would gain by calling them real. It is −log(1 − D).",
+            ),
+            (
+                np.logaddexp(0, -np.float64(real).mean()) + np.logaddexp(0, np.float64(fake).mean()),
+                "You average the logits, then take the log. The mean comes last: of the loss of each sample.",
+            ),
+            (expected / np.log(2), "You measure in bits (log base 2). Here every log is natural."),
             (on_real.mean(), "The fakes do not count in your loss: the second mean is missing."),
             (on_fake.mean(), "The real samples do not count in your loss: the first mean is missing."),
             (on_real.mean() - on_fake.mean(), "You subtract the fakes' half. D loses by both: add them."),
@@ -201,8 +219,9 @@ def discriminator_loss(real_logits, fake_logits):
 # --- 00.step_keys ---------------------------------------------------------------------------------------------------
 
 
-_STEPS = np.append(
-    np.arange(4200), [8192, 10_000, 10_001, 20_000, 65_535, 65_536, 100_000, 1 << 20, 1 << 24, (1 << 24) + 1]
+_DENSE = np.arange(2100)
+_FAR = np.array(
+    [3000, 4000, 4095, 4096, 4097, 5000, 8192, 10_000, 10_001, 16_384, 20_000, 32_768, 50_000, 65_535, 65_536]
 )
 
 
@@ -210,10 +229,11 @@ def check_step_keys(fn):
     """Thousands of steps: no key equal to another, to its parent or to a child of another; the same traced and not."""
     parent = jax.random.key(7)
     steps = [_keys(fn(parent, step)) for step in range(12)]
-    seen = {_bits(parent): (None, None)}
-    for step, keys in enumerate(steps):
-        for i, key in enumerate(keys):
-            _not_seen(seen, _bits(key), i, step)
+    for i in range(3):
+        first, *others = (_bits(keys[i]) for keys in steps)
+        if first != _bits(parent) and all(other == first for other in others):
+            raise Mistake(f"Key {i} is the same at each step: every step would see the same noise. Fold `step` in.")
+    _all_new(parent, dict(enumerate([[_bits(key) for key in keys] for keys in steps])))
     for i, key in enumerate(steps[0]):
         children = {
             tuple(c) for c in _all_bits(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1100))).tolist()
@@ -232,22 +252,22 @@ def check_step_keys(fn):
                 f"Key {i} does not depend on `key`: every seed would give the same run. Your keys do not depend on `key` "
                 "unless you derive each of them from it."
             )
+    traced_keys = jax.jit(jax.vmap(lambda step: jnp.stack([jax.random.key_data(k) for k in _keys(fn(parent, step))])))
     try:
-        many = jax.jit(jax.vmap(lambda step: tuple(map(jax.random.key_data, _keys(fn(parent, step))))))(
-            jnp.asarray(_STEPS)
-        )
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        many = {
+            step: bits
+            for some in (_DENSE, _FAR)
+            for step, bits in zip(some, np.asarray(traced_keys(some)), strict=True)
+        }
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, TypeError):
         raise Mistake(
             "It fails inside `jax.jit`, where `step` is traced: neither `range(step)`, `if`, `int` nor a length can use it. "
             "`jax.random.fold_in(key, step)` can."
         ) from None
-    many = np.stack(many, axis=1)
-    if [tuple(bits) for bits in many[3].tolist()] != [_bits(key) for key in steps[3]]:
+    many = {int(step): [tuple(key) for key in bits.tolist()] for step, bits in many.items()}
+    if many[3] != [_bits(key) for key in steps[3]]:
         raise Mistake("Under `jax.jit` your function gives other keys than outside it.")
-    seen = {_bits(parent): (None, None)}
-    for step, keys in zip(_STEPS.tolist(), many.tolist(), strict=True):
-        for i, bits in enumerate(keys):
-            _not_seen(seen, tuple(bits), i, step)
+    _all_new(parent, many)
 
 
 def _keys(got):
@@ -268,32 +288,31 @@ def _all_bits(keys):
     return np.asarray(jax.random.key_data(keys))
 
 
-def _not_seen(seen, bits, i, step):
-    """Enter a key among those seen; a Mistake that says what it looks like if it is there already."""
-    use, earlier = seen.setdefault(bits, (i, step))
-    if (use, earlier) == (i, step):
-        return
-    equals = f"Key {i} of step {step} equals key {use} of step {earlier}:"
-    if use is None:
-        words = (
-            f"Key {i} of step {step} is `key` itself, from which the others come. Once split or folded, a key has done its "
-            "work: return only children."
-        )
-    elif earlier == step:
-        words = f"{equals} two draws of one step would be the same noise. Split into three."
-    elif use == i and step - earlier == 1 and earlier == 0:
-        words = f"{equals} every step would see the same noise. Fold `step` in, into each of the three."
-    elif use == i:
-        words = (
-            f"{equals} steps so far apart see the same noise. Is there a `%`, an index that runs out, or a number that is "
-            "rounded? `jax.random.fold_in(key, step)` tells all steps apart."
-        )
-    else:
-        words = (
-            f"{equals} `step` plus a number meets itself some steps later. Fold `step` in first, alone, then split the key "
-            "that comes out."
-        )
-    raise Mistake(words)
+def _all_new(parent, steps):
+    """No two of the keys are equal; steps: {step: the three}. Otherwise a Mistake that says what it looks like."""
+    seen = {_bits(parent): (None, None)}
+    for step, keys in steps.items():
+        for i, key in enumerate(keys):
+            use, earlier = seen.setdefault(key, (i, step))
+            if (use, earlier) == (i, step):
+                continue
+            equals = f"Key {i} of step {step} equals key {use} of step {earlier}:"
+            if use is None:
+                raise Mistake(
+                    f"Key {i} of step {step} is `key` itself, from which the others come. Once split or folded, a key has "
+                    "done its work: return only children."
+                )
+            if earlier == step:
+                raise Mistake(f"{equals} two draws of one step would be the same noise. Split into three.")
+            if use == i:
+                raise Mistake(
+                    f"{equals} both steps would see the same noise. Is there a `%`, a `//`, an index that runs out, or a "
+                    "number that is rounded? `jax.random.fold_in(key, step)` tells all steps apart."
+                )
+            raise Mistake(
+                f"{equals} `step` plus a number meets itself some steps later. Fold `step` in first, alone, then split the "
+                "key that comes out."
+            )
 
 
 @define(
@@ -342,6 +361,8 @@ def check_train_forward(fn):
     evaluation = np.tanh(hidden / np.sqrt(1 + 1e-5)).sum(-1)
 
     logits, new = two(fn(graph, params, stats, jnp.asarray(x)), "logits", "new_stats")
+    if isinstance(logits, nnx.State):
+        raise Mistake("The order is swapped: return logits, new_stats.")
     if not close(_statistics(stats), before):
         raise Mistake(
             "The statistics that came in were changed in place; inside `jax.grad` that is a TraceContextError. "
@@ -351,7 +372,7 @@ def check_train_forward(fn):
         raise Mistake("You return the module. Its BatchNorm statistics are `nnx.state(module, nnx.BatchStat)`.")
     if close(logits, evaluation, atol=1e-3):
         raise Mistake("These are the logits of evaluation mode: the running statistics were used, and never move.")
-    same(logits, training, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="logits")
+    same(logits, training, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="array of logits")
     got = _statistics(new)
     for wrong, message in (
         (before, "The statistics come back as they went in: the update stayed on the merged module. Return its state."),
@@ -448,7 +469,14 @@ def check_labelled_loss(fn):
         labels = jnp.asarray(rng.integers(0, 2, n), jnp.float32)
         s, y = np.float64(logits), np.float64(labels)
         expected = (np.logaddexp(0, s) - y * s).mean()
-        got = fn(logits, labels)
+        try:
+            got = fn(logits, labels)
+        except (ValueError, AssertionError) as error:
+            if n > 1:
+                raise
+            raise Mistake(
+                f"A batch of one, logits and labels of shape (1,), should pass; yours says: {error}"
+            ) from None
         for wrong, message in (
             ((np.logaddexp(0, s) - (1 - y) * s).mean(), "The labels are swapped: 1 is real, and costs softplus(−s)."),
             (-expected, "The sign is flipped: a loss is minimised."),
@@ -599,6 +627,8 @@ def _batch(x):
 
 def _compare_gradients(got, expected, x, atol=1e-5):
     n = len(x)
+    if isinstance(got, tuple) and n > 1 and [np.shape(part) for part in got] in ([(n, 2)], [(), (n, 2)]):
+        raise Mistake(f"You return a tuple of {len(got)}, as `jax.vjp` and `value_and_grad` do. Return its last entry.")
     if np.shape(got) == (n, n, 2):
         raise Mistake(
             "You return every score's derivative by every point, (B, B, 2): B times too much, and 0 where the two differ. "
