@@ -36,7 +36,7 @@ def hold(value, slopes, logits, expected, wanted, what):
     if not np.isfinite(value):
         raise Mistake(
             f"Right for small logits, but the {what} is {value} for logits up to ±200: σ rounds to 0 or 1, and its log is "
-            f"−inf (or exp(s) overflows, from s = 89 on). {CURE}{rows}"
+            f"−inf (or exp(s) overflows, from s = 89 on). An ε of 1e-8 beside a 1 is rounded away, too. {CURE}{rows}"
         )
     if abs(value - expected) > 1e-3 * abs(expected) + 1e-4:
         raise Mistake(

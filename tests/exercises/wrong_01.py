@@ -256,7 +256,7 @@ def logs_still_naive(logit, generator, theta, real, z):
 WRONG = {
     "01.value": [
         (log_of_sigmoid, "σ rounds to 0 or 1"),
-        (epsilon_in_log, "epsilon inside the log"),
+        (epsilon_in_log, "An ε of 1e-8 beside a 1 is rounded away"),
         (loss_of_d, "the loss D minimises"),
         (labels_swapped, "labels are swapped"),
         (log_d_twice, "V has E[log(1−D(G(z)))]"),
@@ -275,7 +275,7 @@ WRONG = {
         (logit_of_best, "the logit of D*"),
         (verdict, "a verdict, 0 or 1"),
         (sigmoid_of_densities, "difference of logs"),
-        (share_of_mass, "not the expected one"),
+        (share_of_mass, "Divide at each x"),
     ],
     "01.jsd": [
         (positive_only, "0·log 0"),
@@ -295,7 +295,7 @@ WRONG = {
         (helps_d, "helps D reject fakes"),
         (negated_minimax, "It needs log D"),
         (naive_logs, "σ rounds to 0 or 1"),
-        (clipped, "removed the very gradient"),
+        (clipped, "hides the −inf"),
         (one_only, "Return two things"),
         (cut, "no gradient reaches the logits"),
     ],
