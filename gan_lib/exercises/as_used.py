@@ -26,6 +26,12 @@ def traced(where):
         ) from None
 
 
+def nearly(value, expected):
+    """A Mistake where a number is off by so little that an ε or a clip explains it best."""
+    if np.shape(value) == () and 1e-4 < abs(value - expected) < 0.02 * abs(expected):
+        raise Mistake(f"Nearly, {value:.5f} instead of {expected:.5f}: is there an ε or a clip in a log? {CURE}")
+
+
 def hold(value, slopes, logits, expected, wanted, what):
     """A Mistake that names what a loss does wrong at the edges.
 

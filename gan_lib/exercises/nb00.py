@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.as_used import EDGES, hold, traced
+from gan_lib.exercises.as_used import EDGES, hold, nearly, traced
 
 
 def close(got, expected, atol=1e-5):
@@ -190,6 +190,7 @@ def check_discriminator_loss(fn):
         ):
             if close(got, np.float32(wrong)) and not close(np.float32(wrong), np.float32(expected)):
                 raise Mistake(message)
+        nearly(got, expected)
         same(got, jnp.float32(expected), inputs={"real_logits": real, "fake_logits": fake}, atol=1e-5, what="loss")
     s, n = EDGES, len(EDGES)
     slope = 1 / (1 + np.exp(-np.float64(s))) / n
@@ -220,9 +221,7 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 _DENSE = np.arange(2100)
-_FAR = np.array(
-    [3000, 4000, 4095, 4096, 4097, 5000, 8192, 10_000, 10_001, 16_384, 20_000, 32_768, 50_000, 65_535, 65_536]
-)
+_FAR = np.array([3000, 4000, 4095, 4096, 4097, 5000, 8192, 10_000, 10_001, 16_384, 20_000])
 
 
 def check_step_keys(fn):
