@@ -265,13 +265,21 @@ def check_jsd(fn):
                 )
             same(got, expected, inputs={"p": "a box", "q": f"a box of the same width, {apart}"}, atol=1e-5)
     x = np.linspace(-12, 12, 1201)
-    for theta, stretch in ((2.0, 1), (6.0, 1), (2.0, 1000)):  # stretched, densities are small, and JSD stays as it is
-        p, q = (np.exp(-0.5 * (x - mean) ** 2) / np.sqrt(2 * np.pi) / stretch for mean in (-theta, theta))
+    bumps = (normal(x, -1.5, 0.4) + normal(x, 1.5, 0.7)) / 2
+    for theta, p, stretch in (  # stretched, densities are small, and JSD stays as it is
+        *((theta, bumps, 1) for theta in (-4.0, 0.5, 4.0)),
+        (6.0, normal(x, -6.0), 1),
+        (2.0, normal(x, -2.0) / 1000, 1000),
+    ):
+        q = normal(x, theta) / stretch
         got, expected = fn(p, q, 0.02 * stretch), jsd(p, q, 0.02 * stretch)
         if not np.isfinite(got) or 4e-7 < abs(got - expected) < 1e-2:  # the notebook asks for 1e-6 of twice this
             raise Mistake(_underflow(got, expected))
-        shown = {"p": f"normal around {-theta * stretch:g}", "q": f"normal around {theta * stretch:g}"}
-        same(got, expected, inputs=shown, atol=4e-7, rtol=0)
+        same(got, expected, inputs={"p": p, "q": q}, atol=4e-7, rtol=0)
+
+
+def normal(x, mean, std=1.0):
+    return np.exp(-0.5 * ((x - mean) / std) ** 2) / np.sqrt(2 * np.pi) / std
 
 
 def mixture(rng):
@@ -281,9 +289,14 @@ def mixture(rng):
 
 
 def _underflow(got, expected):
-    words = f"Right nearly, but {float(got):.7f} instead of {expected:.7f} for densities whose tails fall to 1e-70"
+    words = f"Right for thick densities, but {float(got):.7f} instead of {expected:.7f} where tails fall to 1e-80"
     if isinstance(got, jax.Array) or getattr(got, "dtype", None) == np.float32:
         return f"{words}: float32 rounds them to 0. These arrays are NumPy's, in float64; stay there with `np` instead of `jnp`."
+    if not np.isfinite(got):
+        return (
+            f"{words}: something rounds to 0 inside a log or below a fraction. Is it a 1 − p/(p+q), or a `jnp` in between, "
+            "which is float32? Stay with `np`, and with p/m and q/m."
+        )
     return (
         f"{words}. Is there an ε in a log or a fraction, a clip, or a 1 − p/(p+q) that rounds to 0? None is needed: leave out "
         "the term where its own density is 0."

@@ -170,6 +170,12 @@ def epsilon_in_logs(p, q, dx):
     return dx * np.sum(p * np.log((p + 1e-8) / (m + 1e-8)) + q * np.log((q + 1e-8) / (m + 1e-8))) / 2
 
 
+def relative_entropies_in_float32(p, q, dx):
+    p, q = jnp.asarray(p), jnp.asarray(q)
+    m = (p + q) / 2
+    return dx * (jax.scipy.special.rel_entr(p, m) + jax.scipy.special.rel_entr(q, m)).sum() / 2
+
+
 def mean_over_grid(p, q, dx):
     m = (p + q) / 2
     return np.mean(p * np.log(p / m) + q * np.log(q / m)) / 2
@@ -424,6 +430,7 @@ WRONG = {
         (no_spacing, "dx is missing"),
         (square_root, "square root"),
         (in_float32, "float32 rounds them to 0"),
+        (relative_entropies_in_float32, "stay there with `np`"),
         (epsilon_in_logs, "Is there an ε in a log"),
         (mean_over_grid, "a mean over the grid points"),
         (value_of_the_game, "−log 4 + 2·JSD"),
