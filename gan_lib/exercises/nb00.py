@@ -1,5 +1,6 @@
 """Notebook 00, start here: references, hints and checks."""
 
+import re
 from math import prod
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.as_used import EDGES, hold, nearly, traced
 
 
 def close(got, expected, atol=1e-5):
@@ -30,12 +32,12 @@ def two(got, first, second):
 
 
 def check_sgd_step(fn):
-    """A parabola of one number; then random bowls over a dictionary of arrays, whose gradients are known."""
+    """A parabola of one number; random bowls over a dictionary of arrays, whose gradients are known; then a scan."""
 
     def parabola(w):
         return (w - 3.0) ** 2
 
-    w = jnp.float32(1.0)
+    w = jnp.float32(1.5)
     try:
         new, value = two(fn(parabola, w, 0.1), "new_params", "value")
     except TypeError as error:
@@ -47,9 +49,9 @@ def check_sgd_step(fn):
                 "serves a number and a dictionary alike."
             ) from None
         raise
-    _name_sgd_mistakes(new, value, params=w, grads=jnp.float32(-4.0), rate=0.1, before=4.0, loss=parabola)
-    same(new, jnp.float32(1.4), inputs={"params": w, "gradient": -4.0, "rate": 0.1}, what="new parameter")
-    same(value, jnp.float32(4.0), inputs={"params": w}, what="value")
+    _name_sgd_mistakes(new, value, params=w, grads=jnp.float32(-3.0), rate=0.1, before=2.25, loss=parabola)
+    same(new, jnp.float32(1.8), inputs={"params": w, "gradient": -3.0, "rate": 0.1}, what="new parameter")
+    same(value, jnp.float32(2.25), inputs={"params": w}, what="value")
 
     rng = np.random.default_rng(0)
     for features, rate in [(3, 0.5), (2, 0.01)]:
@@ -68,8 +70,26 @@ def check_sgd_step(fn):
             ) from None
         grads = {"w": 2 * (params["w"] - target["w"]), "b": 4 * (params["b"] - target["b"])}
         expected = {name: params[name] - rate * grads[name] for name in params}
+        if close(new, {name: params[name] - 0.1 * grads[name] for name in params}):
+            raise Mistake(f"Your step is one of rate 0.1, and `rate` is {rate}: use the argument.")
         same(new, expected, inputs={"rate": rate, "params['w']": params["w"]}, what="new params")
         same(value, bowl(params), inputs={"rate": rate}, what="value")
+    if jnp.result_type(new["w"]) != jnp.float32:
+        raise Mistake(f"float32 parameters come back as {jnp.result_type(new['w'])}: a carry of `scan` keeps its type.")
+
+    path, values, w = [], [], 0.0
+    for _ in range(3):
+        path, values, w = [*path, w], [*values, np.cosh(w - 1)], w - 0.3 * np.sinh(w - 1)
+
+    def descend(w, _):
+        new, value = two(fn(lambda w: jnp.cosh(w - 1.0), w, 0.3), "new_params", "value")
+        return new, (w, value)
+
+    with traced("`scan`, in the next cell"):
+        got = jax.lax.scan(descend, jnp.float32(0), length=3)
+    same(
+        got, (np.float32(w), (np.float32(path), np.float32(values))), rtol=1e-4, what="result of three steps in `scan`"
+    )
 
 
 def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
@@ -78,6 +98,13 @@ def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
         (params - grads, "Your step has full length: multiply the gradient by `rate`."),
         (grads, "You return the gradient where the new parameters belong: params − rate·gradient."),
         (-rate * grads, "You return the change alone. Add it to the parameters."),
+        (params - rate * jnp.sign(grads), "You step by the gradient's sign. Its size counts too."),
+        (params - grads / rate, "You divide the gradient by `rate`. Multiply."),
+        (params - rate * before, "You step by the value of the loss. Step by its gradient."),
+        (
+            (new_params := params - rate * grads) - rate * jax.grad(loss)(new_params),
+            "You take two steps. Return after one.",
+        ),
         (
             jnp.float32(before),
             "The order is swapped: `jax.value_and_grad` gives (value, gradient); return (params, value).",
@@ -86,6 +113,10 @@ def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
     ):
         if close(new, wrong):
             raise Mistake(message)
+    if close(value, grads):
+        raise Mistake(
+            "The second thing is the gradient. Return the loss: `jax.value_and_grad` gives (value, gradient)."
+        )
     if close(value, loss(params - rate * grads)):
         raise Mistake("The value is the loss *after* the step. Return the one before it: `jax.value_and_grad` has it.")
 
@@ -112,12 +143,18 @@ def sgd_step(loss, params, rate):
 
 
 def check_discriminator_loss(fn):
-    """Zeros, random logits of random sizes against float64, then logits of ±200, where a sigmoid is exactly 0 or 1."""
+    """Random logits of random sizes against float64, then those at which a sigmoid is 0, ½ or 1; under `grad` and `jit`."""
     rng = np.random.default_rng(1)
-    for n_real, n_fake in [(3, 7), (4, 4), (1, 2)]:
+    for n_real, n_fake in [(3, 7), (4, 4), (2, 1), (1, 1)]:
         real, fake = (jnp.asarray(rng.normal(0, 3, n), jnp.float32) for n in (n_real, n_fake))
         on_real, on_fake = np.logaddexp(0, -np.float64(real)), np.logaddexp(0, np.float64(fake))
-        got, expected = fn(real, fake), on_real.mean() + on_fake.mean()
+        expected = on_real.mean() + on_fake.mean()
+        try:
+            got = fn(real, fake)
+        except (TypeError, ValueError):
+            if n_real == n_fake:
+                raise
+            continue  # as many real as fake, says the notebook: to pair them up is right, and fails aloud where it is not
         for wrong, message in (
             (
                 -expected,
@@ -130,31 +167,38 @@ def check_discriminator_loss(fn):
             (on_real.sum() + on_fake.sum(), "You sum over the batch. Take the mean over real plus the mean over fake."),
             (
                 np.concatenate([on_real, on_fake]).mean(),
-                "You average over all samples together. The loss is a mean over real *plus* a mean over fake.",
+                "You average over all samples together. The loss is a mean over real *plus* a mean over fake: twice that.",
+            ),
+            (
+                2 * np.concatenate([on_real, on_fake]).mean(),
+                "Right for as many real as fake only. The loss is a mean over real *plus* a mean over fake.",
             ),
             (expected / 2, "You return half the loss: it is the *sum* of the two means."),
+            (
+                on_real.mean() + np.logaddexp(0, -np.float64(fake)).mean(),
+                "Your second term is −log D on the fakes: D would gain by calling them real. It is −log(1 − D).",
+            ),
+            (
+                np.logaddexp(0, -np.float64(real).mean()) + np.logaddexp(0, np.float64(fake).mean()),
+                "You average the logits, then take the log. The mean comes last: of the loss of each sample.",
+            ),
+            (expected / np.log(2), "You measure in bits (log base 2). Here every log is natural."),
             (on_real.mean(), "The fakes do not count in your loss: the second mean is missing."),
             (on_fake.mean(), "The real samples do not count in your loss: the first mean is missing."),
+            (on_real.mean() - on_fake.mean(), "You subtract the fakes' half. D loses by both: add them."),
+            (on_fake.mean() - on_real.mean(), "The sign of the real half is flipped: −log σ is never below 0."),
         ):
-            if close(got, np.float32(wrong)):
+            if close(got, np.float32(wrong)) and not close(np.float32(wrong), np.float32(expected)):
                 raise Mistake(message)
+        nearly(got, expected)
         same(got, jnp.float32(expected), inputs={"real_logits": real, "fake_logits": fake}, atol=1e-5, what="loss")
-    real, fake = jnp.array([-200.0, 200.0]), jnp.array([200.0, -200.0])
-    value, grads = fn(real, fake), jax.grad(fn, argnums=(0, 1))(real, fake)
-    shown = {"real_logits": real, "fake_logits": fake, "value": value, "gradient": jnp.concatenate(grads)}
-    rows = "".join(f"\n{name:<11}  {np.asarray(entry)}" for name, entry in shown.items())
-    if not np.isfinite(value):
-        raise Mistake(
-            "Right for small logits, not finite for large ones: you take the log of a probability that float32 has "
-            "rounded to 0. Go from logit to log-probability in one function." + rows
-        )
-    if not all(np.isfinite(g).all() for g in grads):
-        raise Mistake("The value is finite, its gradient is not: a NaN hides behind a `where` or a clip." + rows)
-    if not np.isclose(value, 200.0, rtol=1e-3) or not close(grads, (jnp.array([-0.5, 0.0]), jnp.array([0.5, 0.0]))):
-        raise Mistake(
-            "Right for small logits, wrong for large ones: an ε or a clip keeps the log finite, and takes the gradient "
-            "from just the samples on which D is most wrong. The loss here is 200." + rows
-        )
+    s, n = EDGES, len(EDGES)
+    slope = 1 / (1 + np.exp(-np.float64(s))) / n
+    with traced("`grad` and `jit`"):
+        value, slopes = jax.jit(jax.value_and_grad(fn, argnums=(0, 1)))(jnp.asarray(-s), jnp.asarray(s))
+    expected = 2 * np.logaddexp(0, np.float64(s)).mean()
+    hold(value, slopes[1], s, expected, slope, "loss")
+    hold(value, slopes[0], -s, expected, -slope, "loss")
 
 
 @define(
@@ -165,7 +209,7 @@ def check_discriminator_loss(fn):
     hints=(
         "Write σ(s) = 1/(1 + e⁻ˢ) into −log σ(s) and simplify before you write any code.",
         "−log σ(s) = log(1 + e⁻ˢ) = softplus(−s), and 1 − σ(s) = σ(−s). `jax.nn.softplus` computes it without overflow.",
-        "The mean of softplus(−real_logits) plus the mean of softplus(fake_logits).",
+        "`softplus(-real_logits).mean() + softplus(fake_logits).mean()`.",
     ),
 )
 def discriminator_loss(real_logits, fake_logits):
@@ -176,43 +220,58 @@ def discriminator_loss(real_logits, fake_logits):
 # --- 00.step_keys ---------------------------------------------------------------------------------------------------
 
 
+_DENSE = np.arange(2100)
+_FAR = np.array([3000, 4000, 4095, 4096, 4097, 5000, 8192, 10_000, 10_001, 16_384, 20_000])
+
+
 def check_step_keys(fn):
-    """A dozen steps: no key equal to another, to its parent or to a child of another; the same again under jit."""
+    """Thousands of steps: no key equal to another, to its parent or to a child of another; the same traced and not."""
     parent = jax.random.key(7)
     steps = [_keys(fn(parent, step)) for step in range(12)]
-    seen = {_bits(parent): "`key` itself, from which the others come"}
-    for step, keys in enumerate(steps):
-        for i, key in enumerate(keys):
-            place = f"key {i} of step {step}"
-            if _bits(key) in seen:
-                raise Mistake(_reuse(step, place, seen[_bits(key)]))
-            seen[_bits(key)] = place
+    for i in range(3):
+        first, *others = (_bits(keys[i]) for keys in steps)
+        if first != _bits(parent) and all(other == first for other in others):
+            raise Mistake(f"Key {i} is the same at each step: every step would see the same noise. Fold `step` in.")
+    _all_new(parent, dict(enumerate([[_bits(key) for key in keys] for keys in steps])))
     for i, key in enumerate(steps[0]):
-        children = {_bits(c) for n in (2, 3, 4) for c in jax.random.split(key, n)}
-        children |= {_bits(jax.random.fold_in(key, n)) for n in range(4)}
+        children = {
+            tuple(c) for c in _all_bits(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1100))).tolist()
+        }
+        children |= {_bits(c) for n in (2, 3, 4) for c in jax.random.split(key, n)}
         if any(_bits(other) in children for other in steps[0]):
             raise Mistake(
                 f"Key {i} is the parent of another one you return. A key is either split or drawn from, never both: "
                 "split once into three, and return only children."
             )
-    if _bits(_keys(fn(parent, 3))[0]) != _bits(steps[3][0]):
+    if [_bits(key) for key in _keys(fn(parent, 3))] != [_bits(key) for key in steps[3]]:
         raise Mistake("Two calls with the same key and step give different keys: a run could not be repeated.")
-    if _bits(_keys(fn(jax.random.key(8), 3))[0]) == _bits(steps[3][0]):
-        raise Mistake("Your keys do not depend on `key`: every seed would give the same run. Derive them from `key`.")
+    for i, (key, other) in enumerate(zip(_keys(fn(jax.random.key(8), 3)), steps[3], strict=True)):
+        if _bits(key) == _bits(other):
+            raise Mistake(
+                f"Key {i} does not depend on `key`: every seed would give the same run. Your keys do not depend on `key` "
+                "unless you derive each of them from it."
+            )
+    traced_keys = jax.jit(jax.vmap(lambda step: jnp.stack([jax.random.key_data(k) for k in _keys(fn(parent, step))])))
     try:
-        traced = _keys(jax.jit(fn)(parent, 3))
-    except jax.errors.JAXTypeError:
+        many = {
+            step: bits
+            for some in (_DENSE, _FAR)
+            for step, bits in zip(some, np.asarray(traced_keys(some)), strict=True)
+        }
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, TypeError):
         raise Mistake(
-            "It fails inside `jax.jit`, where `step` is traced: neither `range(step)` nor a length can use it. "
+            "It fails inside `jax.jit`, where `step` is traced: neither `range(step)`, `if`, `int` nor a length can use it. "
             "`jax.random.fold_in(key, step)` can."
         ) from None
-    if [_bits(key) for key in traced] != [_bits(key) for key in steps[3]]:
+    many = {int(step): [tuple(key) for key in bits.tolist()] for step, bits in many.items()}
+    if many[3] != [_bits(key) for key in steps[3]]:
         raise Mistake("Under `jax.jit` your function gives other keys than outside it.")
+    _all_new(parent, many)
 
 
 def _keys(got):
-    """The three keys in `got`, as a list."""
-    keys = list(got) if isinstance(got, tuple | list) or (isinstance(got, jax.Array) and got.ndim) else [got]
+    """The three keys in `got`, as a list; it is unpacked, so that any iterable will do."""
+    keys = list(got) if hasattr(got, "__iter__") and (not isinstance(got, jax.Array) or got.ndim) else [got]
     if not all(isinstance(k, jax.Array) and jnp.issubdtype(k.dtype, jax.dtypes.prng_key) and not k.ndim for k in keys):
         raise Mistake("Return keys, as `jax.random.split` and `jax.random.fold_in` give them; these are other things.")
     if len(keys) != 3:
@@ -221,19 +280,38 @@ def _keys(got):
 
 
 def _bits(key):
-    return tuple(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    return tuple(_all_bits(key).tolist())
 
 
-def _reuse(step, place, earlier):
-    if earlier.startswith("`key`"):
-        return (
-            f"{place.capitalize()} is {earlier}. Once split or folded, a key has done its work: return only children."
-        )
-    if earlier.endswith(f"of step {step}"):
-        return f"{place.capitalize()} equals {earlier}: two draws of one step would be the same noise."
-    if earlier.split()[1] == place.split()[1]:
-        return f"{place.capitalize()} equals {earlier}: every step would see the same noise. Fold `step` in."
-    return f"{place.capitalize()} equals {earlier}: `step + i` meets itself one step later. Fold `step` in first, then split."
+def _all_bits(keys):
+    return np.asarray(jax.random.key_data(keys))
+
+
+def _all_new(parent, steps):
+    """No two of the keys are equal; steps: {step: the three}. Otherwise a Mistake that says what it looks like."""
+    seen = {_bits(parent): (None, None)}
+    for step, keys in steps.items():
+        for i, key in enumerate(keys):
+            use, earlier = seen.setdefault(key, (i, step))
+            if (use, earlier) == (i, step):
+                continue
+            equals = f"Key {i} of step {step} equals key {use} of step {earlier}:"
+            if use is None:
+                raise Mistake(
+                    f"Key {i} of step {step} is `key` itself, from which the others come. Once split or folded, a key has "
+                    "done its work: return only children."
+                )
+            if earlier == step:
+                raise Mistake(f"{equals} two draws of one step would be the same noise. Split into three.")
+            if use == i:
+                raise Mistake(
+                    f"{equals} both steps would see the same noise. Is there a `%`, a `//`, an index that runs out, or a "
+                    "number that is rounded? `jax.random.fold_in(key, step)` tells all steps apart."
+                )
+            raise Mistake(
+                f"{equals} `step` plus a number meets itself some steps later. Fold `step` in first, alone, then split the "
+                "key that comes out."
+            )
 
 
 @define(
@@ -266,10 +344,14 @@ class _Normed(nnx.Module):
 
 
 def check_train_forward(fn):
-    """A small network with BatchNorm: logits of training mode, statistics moved once, by the rule, inputs untouched."""
+    """A small network with BatchNorm: logits of training mode, statistics moved once, by the rule, inputs untouched.
+
+    Then a module taken apart in evaluation mode, and two steps of training in one scan, as in the notebook.
+    """
     rng = np.random.default_rng(4)
     kernel, x = (rng.normal(2, 1, size=shape).astype(np.float32) for shape in [(2, 4), (16, 2)])
-    graph, params, stats = nnx.split(_Normed(kernel), nnx.Param, ...)
+    model = _Normed(kernel)
+    graph, params, stats = nnx.split(model, nnx.Param, ...)
     hidden = x @ kernel
     before, batch = {"mean": np.zeros(4), "var": np.ones(4)}, {"mean": hidden.mean(0), "var": hidden.var(0)}
     once = {name: 0.9 * before[name] + 0.1 * batch[name] for name in batch}
@@ -278,6 +360,8 @@ def check_train_forward(fn):
     evaluation = np.tanh(hidden / np.sqrt(1 + 1e-5)).sum(-1)
 
     logits, new = two(fn(graph, params, stats, jnp.asarray(x)), "logits", "new_stats")
+    if isinstance(logits, nnx.State):
+        raise Mistake("The order is swapped: return logits, new_stats.")
     if not close(_statistics(stats), before):
         raise Mistake(
             "The statistics that came in were changed in place; inside `jax.grad` that is a TraceContextError. "
@@ -287,18 +371,53 @@ def check_train_forward(fn):
         raise Mistake("You return the module. Its BatchNorm statistics are `nnx.state(module, nnx.BatchStat)`.")
     if close(logits, evaluation, atol=1e-3):
         raise Mistake("These are the logits of evaluation mode: the running statistics were used, and never move.")
-    same(logits, training, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="logits")
+    same(logits, training, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="array of logits")
     got = _statistics(new)
     for wrong, message in (
         (before, "The statistics come back as they went in: the update stayed on the merged module. Return its state."),
+        (
+            {name: 0.9 * before[name] + 0.1 * once[name] for name in batch},
+            "You blend the statistics once more: the module has already done it. Read its own.",
+        ),
         (batch, "You return the batch's own mean and variance. The module has already blended them in: read it."),
         (twice, "The statistics moved twice: call the module once, and read logits and statistics after that call."),
     ):
         if close(got, wrong, atol=1e-3):
             raise Mistake(message)
     same(got, once, inputs={"x": x}, rtol=1e-3, atol=1e-3, what="running statistics")
-    # Training calls it inside grad, inside jit.
-    jax.jit(jax.grad(lambda params: fn(graph, params, stats, jnp.asarray(x))[0].sum()))(params)
+    model.eval()
+    logits, new = two(fn(nnx.split(model, nnx.Param, ...)[0], params, stats, jnp.asarray(x)), "logits", "new_stats")
+    if close(logits, evaluation, atol=1e-3) or not close(_statistics(new), once, atol=1e-3):
+        raise Mistake(
+            "A module that was taken apart after `model.eval()` comes back in evaluation mode, and yours leaves it there. "
+            "The exercise asks for training mode in any case: after `nnx.merge`, call `module.train()`."
+        )
+    if jax.tree.structure(new) != jax.tree.structure(stats):
+        raise Mistake(
+            f"new_stats, a {type(new).__name__}, is built unlike the stats that came in, and `scan` carries one to the next "
+            "step. Return `nnx.state(module, nnx.BatchStat)`."
+        )
+
+    def two_steps(forward):
+        def step(carry, x):
+            params, stats = carry
+
+            def objective(params):
+                logits, new = forward(graph, params, stats, x)
+                return (logits * jnp.arange(8.0)).mean(), new
+
+            (_, stats), grads = jax.value_and_grad(objective, has_aux=True)(params)
+            return (jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), stats), grads
+
+        (_, last), grads = jax.lax.scan(step, (params, stats), jnp.asarray(x).reshape(2, 8, 2))
+        return jax.tree.leaves(grads), jax.tree.leaves(last)
+
+    with traced("`grad`, `scan` and `jit`, which is how a D is trained below"):
+        (grads, last), (right, moved) = jax.jit(lambda: (two_steps(fn), two_steps(train_forward)))()
+    if not any(np.any(g) for g in grads):
+        raise Mistake("Logits and statistics are right, but no gradient reaches `params`: is there a stop_gradient?")
+    same(grads, right, rtol=1e-3, atol=1e-4, what="gradients of two training steps")
+    same(last, moved, rtol=1e-3, atol=1e-4, what="statistics after two training steps")
 
 
 def _statistics(state):
@@ -326,13 +445,14 @@ def _statistics(state):
     hints=(
         "A pure function keeps nothing behind your back. What the module changes must leave through the `return`.",
         "`nnx.merge(graph, params, stats, copy=True)` is a fresh module. Call it: the copy updates its statistics. "
-        "`nnx.state(module, kind)` reads all arrays of one kind.",
-        "Merge, `logits = module(x)`, then return `logits, nnx.state(module, nnx.BatchStat)`.",
+        "`nnx.state(module, kind)` reads all arrays of one kind. `module.train()` turns evaluation mode off.",
+        "Merge, `module.train()`, `logits = module(x)`, then `return logits, nnx.state(module, nnx.BatchStat)`.",
     ),
 )
 def train_forward(graph, params, stats, x):
     """One pass in training mode, as a pure function: (logits, the new BatchNorm statistics). Inputs stay as they are."""
     module = nnx.merge(graph, params, stats, copy=True)
+    module.train()  # the graph may come from a module in evaluation mode
     logits = module(x)
     return logits, nnx.state(module, nnx.BatchStat)
 
@@ -341,24 +461,41 @@ def train_forward(graph, params, stats, x):
 
 
 def check_labelled_loss(fn):
-    """Values against float64, large logits, and every pair of shapes that broadcasts in silence."""
+    """Values against float64, logits at the edges, under `grad` and `jit`, and every pair of shapes that broadcasts."""
     rng = np.random.default_rng(5)
     for n in (5, 2, 1):
         logits = jnp.asarray(rng.normal(0, 3, n), jnp.float32)
         labels = jnp.asarray(rng.integers(0, 2, n), jnp.float32)
         s, y = np.float64(logits), np.float64(labels)
         expected = (np.logaddexp(0, s) - y * s).mean()
-        got = fn(logits, labels)
+        try:
+            got = fn(logits, labels)
+        except (ValueError, AssertionError) as error:
+            if n > 1:
+                raise
+            raise Mistake(
+                f"A batch of one, logits and labels of shape (1,), should pass; yours says: {error}"
+            ) from None
         for wrong, message in (
             ((np.logaddexp(0, s) - (1 - y) * s).mean(), "The labels are swapped: 1 is real, and costs softplus(−s)."),
             (-expected, "The sign is flipped: a loss is minimised."),
+            (n * expected, "You sum over the batch. The loss is the mean."),
+            (np.logaddexp(0, s).mean(), "The labels do not count in your loss: `− y·s` is missing."),
+            ((np.logaddexp(0, s) + y * s).mean(), "The sign of `y·s` is flipped: it is softplus(s) − y·s."),
         ):
             if close(got, np.float32(wrong)) and not np.isclose(wrong, expected):
                 raise Mistake(message)
         same(got, jnp.float32(expected), inputs={"logits": logits, "labels": labels}, atol=1e-5, what="loss")
-    large = fn(jnp.array([200.0, -200.0]), jnp.array([0.0, 1.0]))
-    if not np.isclose(large, 200.0, rtol=1e-3):
-        raise Mistake(f"For the logits 200, −200 with labels 0, 1 the loss is 200; you return {large}. Use softplus.")
+    s, y = np.concatenate([EDGES, EDGES]), np.repeat([0.0, 1.0], len(EDGES)).astype(np.float32)
+    with traced("`grad` and `jit`, as every loss of the course"):
+        value, slopes = jax.jit(jax.value_and_grad(fn))(jnp.asarray(s), jnp.asarray(y))
+    expected = (np.logaddexp(0, np.float64(s)) - y * s).mean()
+    hold(value, slopes, s, expected, (1 / (1 + np.exp(-np.float64(s))) - y) / len(s), "loss")
+    try:
+        value = fn(jnp.asarray(s).reshape(2, -1), jnp.asarray(y).reshape(2, -1))
+    except ValueError:
+        value = expected  # one axis is all that it takes: well, it says so
+    same(value, np.float32(expected), rtol=1e-4, what="loss of (2, 12) logits and labels")
     for a, b in [((4, 1), (4,)), ((4,), (4, 1)), ((4,), (1,)), ((4,), ()), ((1, 1), (1,)), ((2, 3), (3, 2))]:
         logits, labels = jnp.arange(4.0)[: prod(a)], jnp.array([1.0, 0.0, 1.0, 0.0])[: prod(b)]
         _refused(fn, jnp.resize(logits, a), jnp.resize(labels, b))
@@ -369,12 +506,17 @@ def _refused(fn, logits, labels):
     try:
         got = fn(logits, labels)
     except ValueError as error:
-        if all(str(shape) in str(error) for shape in (a, b)):
+        if _both_in(str(error), a, b):
             return
         raise Mistake(f"The error for {a} against {b} should name both shapes; it says: {error}") from None
     except AssertionError:
         raise Mistake(
             "Raise ValueError, with a message: `assert` vanishes under `python -O`, and explains little."
+        ) from None
+    except Exception as error:
+        raise Mistake(
+            f"{a} against {b} ends in {type(error).__name__}, and a ValueError is asked for: compare the two shapes before "
+            "you compute, and raise it yourself."
         ) from None
     why = "Compare the two shapes before you compute, and raise ValueError if they differ."
     if a == (4, 1) and close(got, labelled_loss(logits.ravel(), labels)):
@@ -384,6 +526,17 @@ def _refused(fn, logits, labels):
     elif (a, b) == ((4,), (1,)):
         why = "Both have one axis: compare the whole `shape`, not `ndim`."
     raise Mistake(f"Logits {a} and labels {b} pass, and give {np.asarray(got)}. {why}")
+
+
+def _both_in(message, *shapes):
+    """Whether the message writes both shapes, the longer first: (4, 1), [4, 1], 4×1 and the like."""
+    for shape in sorted(shapes, key=len, reverse=True):
+        pattern = r"\D{1,3}".join(map(str, shape)) or r"\(\)|\[\]|scalar|number"
+        found = re.search(pattern, message)
+        if not found:
+            return False
+        message = message[: found.start()] + message[found.end() :]
+    return True
 
 
 def _refuses(fn, logits, labels):
@@ -417,7 +570,7 @@ def labelled_loss(logits, labels):
 
 
 def check_point_gradients(fn):
-    """A bowl with a known gradient, and a small random network against one derivative after another."""
+    """A bowl and a small random network, whose gradients are known; then 500 points inside scan, as in the notebook."""
     rng = np.random.default_rng(3)
     first, last = (rng.normal(size=shape).astype(np.float32) for shape in [(2, 8), (8,)])
 
@@ -442,6 +595,25 @@ def check_point_gradients(fn):
         slope = 1 - np.tanh(x @ first) ** 2
         _compare_gradients(fn(network, jnp.asarray(x)), (slope * last) @ first.T, x)
 
+    x, calls = rng.normal(size=(500, 2)).astype(np.float32), []
+
+    def counted(first, points):
+        calls.append(points.shape)
+        if len(calls) > 100:
+            raise Mistake(
+                "Right for a few points, but your loop calls `score` for each one. The last cell runs it on 500 points inside "
+                "`scan`, which compiles every turn of a Python loop anew, for minutes. The gradient of the *sum* of the "
+                "scores needs one call, as does `jax.vmap`."
+            )
+        return jnp.tanh(_batch(points) @ first) @ last
+
+    def move(x, first):
+        return x + 0.01 * fn(lambda x: counted(first, x), x), None
+
+    with traced("`scan` and `jit`, which move the fakes"):
+        moved, _ = jax.jit(lambda x: jax.lax.scan(move, x, jnp.asarray(first)[None]))(jnp.asarray(x))
+    _compare_gradients((moved - x) / 0.01, ((1 - np.tanh(x @ first) ** 2) * last) @ first.T, x, atol=1e-3)
+
 
 def _batch(x):
     if jnp.ndim(x) != 2:
@@ -452,8 +624,10 @@ def _batch(x):
     return x
 
 
-def _compare_gradients(got, expected, x):
+def _compare_gradients(got, expected, x, atol=1e-5):
     n = len(x)
+    if isinstance(got, tuple) and n > 1 and [np.shape(part) for part in got] in ([(n, 2)], [(), (n, 2)]):
+        raise Mistake(f"You return a tuple of {len(got)}, as `jax.vjp` and `value_and_grad` do. Return its last entry.")
     if np.shape(got) == (n, n, 2):
         raise Mistake(
             "You return every score's derivative by every point, (B, B, 2): B times too much, and 0 where the two differ. "
@@ -468,14 +642,15 @@ def _compare_gradients(got, expected, x):
                 expected / n,
                 f"Each gradient is 1/{n} of its own: you differentiate the mean over the batch. Take the sum.",
             ),
+            (x + expected, "You return the moved points. Return the gradients alone."),
             (-expected, "The sign is flipped: return the gradient itself, which points where the score grows."),
             (expected / length, "Your gradients all have length 1. Their length matters: return them as they are."),
             (np.where(np.arange(n)[:, None] == 0, expected, 0), "Only the first point gets its gradient."),
             (np.broadcast_to(expected.sum(0), (n, 2)), "Every point gets the same: the sum of all gradients."),
         ):
-            if close(got, np.float32(wrong), atol=1e-4):
+            if close(got, np.float32(wrong), atol=max(atol, 1e-4)):
                 raise Mistake(message)
-    same(got, expected, inputs={"x": x}, rtol=1e-4, atol=1e-5, what="gradient")
+    same(got, expected, inputs={"x": x}, rtol=1e-4, atol=atol, what="gradient")
 
 
 @define(

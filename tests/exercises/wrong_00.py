@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.nn import sigmoid, softplus
 
@@ -62,6 +63,33 @@ def unchanged(loss, params, rate):
     return params, value
 
 
+def value_as_a_float(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), float(value)
+
+
+def stepped_in_numpy(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: np.asarray(p) - rate * np.asarray(g), params, grads), value
+
+
+def looks_at_the_value(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    if value < 0:
+        rate = -rate
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), value
+
+
+def gradient_for_value(loss, params, rate):
+    grads = jax.grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), grads
+
+
+def rate_of_its_own(loss, params, rate):
+    value, grads = jax.value_and_grad(loss)(params)
+    return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), value
+
+
 # --- discriminator_loss
 
 
@@ -109,6 +137,35 @@ def fakes_forgotten(real_logits, fake_logits):
     return softplus(-real_logits).mean()
 
 
+def kinked(real_logits, fake_logits):
+    def softplus(s):
+        return jnp.maximum(s, 0) + jnp.log1p(jnp.exp(-jnp.abs(s)))
+
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+def overflowing_branch(real_logits, fake_logits):
+    def softplus(s):
+        return jnp.where(s > 20, s, jnp.log1p(jnp.exp(s)))
+
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+def large_ones_apart(real_logits, fake_logits):
+    def softplus(s):
+        return jnp.where(jnp.abs(s) < 80, -jnp.log(1 - sigmoid(jnp.clip(s, -80, 80))), jnp.maximum(s, 0))
+
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+
+
+def fakes_cut(real_logits, fake_logits):
+    return softplus(-real_logits).mean() + softplus(jax.lax.stop_gradient(fake_logits)).mean()
+
+
+def as_many_as_fake(real_logits, fake_logits):
+    return 2 * jnp.concatenate([softplus(-real_logits), softplus(fake_logits)]).mean()
+
+
 # --- step_keys
 
 
@@ -153,6 +210,22 @@ def noise_returned(key, step):
     return jax.random.normal(jax.random.fold_in(key, step), (3,))
 
 
+def thousands_meet(key, step):
+    return [jax.random.fold_in(key, step + 1000 * i) for i in range(3)]
+
+
+def index_runs_out(key, step):
+    return jax.random.split(key, (1000, 3))[step]
+
+
+def wrapped_around(key, step):
+    return jax.random.split(jax.random.fold_in(key, step % 1000), 3)
+
+
+def one_fixed_seed(key, step):
+    return *jax.random.split(jax.random.fold_in(key, step)), jax.random.fold_in(jax.random.key(5), step)
+
+
 # --- point_gradients
 
 
@@ -187,6 +260,29 @@ def lengths_only(score, x):
 
 def vector_valued(score, x):
     return jax.grad(score)(x)
+
+
+def floats_in_a_list(score, x):
+    gradient = jax.grad(lambda point: score(point[None])[0])
+    return jnp.array([[float(v) for v in gradient(point)] for point in x])
+
+
+def points_in_numpy(score, x):
+    gradient = jax.grad(lambda point: score(point[None])[0])
+    return jnp.stack([gradient(point) for point in np.asarray(x)])
+
+
+def loop_over_points(score, x):
+    gradient = jax.grad(lambda point: score(point[None])[0])
+    return jnp.stack([gradient(point) for point in x])
+
+
+def moved_points(score, x):
+    return x + jax.grad(lambda x: score(x).sum())(x)
+
+
+def tuple_kept(score, x):
+    return jax.vjp(score, x)[1](jnp.ones(len(x)))
 
 
 # --- train_forward
@@ -232,6 +328,35 @@ def read_too_early(graph, params, stats, x):
 
 def logits_only(graph, params, stats, x):
     return nnx.merge(graph, params, stats, copy=True)(x)
+
+
+def mode_left_as_it_was(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    return module(x), nnx.state(module, nnx.BatchStat)
+
+
+def in_training(graph, params, stats, x):
+    module = nnx.merge(graph, params, stats, copy=True)
+    module.train()
+    return module(x), nnx.state(module, nnx.BatchStat)
+
+
+def logits_cut(graph, params, stats, x):
+    logits, new = in_training(graph, params, stats, x)
+    return jax.lax.stop_gradient(logits), new
+
+
+def params_cut(graph, params, stats, x):
+    return in_training(graph, jax.lax.stop_gradient(params), stats, x)
+
+
+def blended_twice(graph, params, stats, x):
+    logits, new = in_training(graph, params, stats, x)
+    return logits, jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, stats, new)
+
+
+def state_first(graph, params, stats, x):
+    return in_training(graph, params, stats, x)[::-1]
 
 
 # --- labelled_loss
@@ -281,6 +406,24 @@ def with_log_of_sigmoid(logits, labels):
     return -(labels * jnp.log(p) + (1 - labels) * jnp.log(1 - p)).mean()
 
 
+def one_shape_named(logits, labels):
+    if logits.shape != labels.shape:
+        raise ValueError(f"logits {logits.shape}")
+    return unguarded(logits, labels)
+
+
+def another_error(logits, labels):
+    if logits.shape != labels.shape:
+        raise TypeError(f"logits {logits.shape}, labels {labels.shape}")
+    return unguarded(logits, labels)
+
+
+def with_an_overflowing_branch(logits, labels):
+    if logits.shape != labels.shape:
+        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
+    return (jnp.where(logits > 20, logits, jnp.log1p(jnp.exp(logits))) - labels * logits).mean()
+
+
 WRONG = {
     "00.sgd_step": [
         (uphill, "goes uphill"),
@@ -294,18 +437,28 @@ WRONG = {
         (numbers_only, "dictionary of arrays"),
         (value_forgotten, "Return two things"),
         (unchanged, "never change in place"),
+        (value_as_a_float, "used inside `scan`"),
+        (stepped_in_numpy, "NumPy cannot read it"),
+        (looks_at_the_value, "a Python `if`"),
+        (gradient_for_value, "The second thing is the gradient"),
+        (rate_of_its_own, "use the argument"),
     ],
     "00.discriminator_loss": [
-        (log_of_sigmoid, "rounded to 0"),
-        (epsilon, "an ε or a clip"),
-        (clipped, "an ε or a clip"),
-        (rescued_by_where, "its gradient is not"),
+        (log_of_sigmoid, "σ rounds to 0 or 1"),
+        (epsilon, "takes the gradient from just the samples"),
+        (clipped, "takes the gradient from just the samples"),
+        (rescued_by_where, "a `where` computes both branches"),
         (to_maximise, "sign is flipped"),
         (swapped, "Real and fake are swapped"),
         (summed, "sum over the batch"),
         (averaged_together, "*plus* a mean over fake"),
         (halved, "half the loss"),
         (fakes_forgotten, "second mean is missing"),
+        (kinked, "At a logit of exactly 0"),
+        (overflowing_branch, "a `where` computes both branches"),
+        (large_ones_apart, "σ rounds to 0 or 1"),
+        (fakes_cut, "no gradient reaches"),
+        (as_many_as_fake, "as many real as fake only"),
     ],
     "00.step_keys": [
         (step_ignored, "every step would see the same noise"),
@@ -317,6 +470,10 @@ WRONG = {
         (split_in_a_loop, "fails inside `jax.jit`"),
         (two_keys, "Return three keys"),
         (noise_returned, "Return keys"),
+        (thousands_meet, "`step` plus a number meets itself"),
+        (index_runs_out, "an index that runs out"),
+        (wrapped_around, "Is there a `%`"),
+        (one_fixed_seed, "Key 2 does not depend on `key`"),
     ],
     "00.point_gradients": [
         (of_the_mean, "mean over the batch"),
@@ -327,6 +484,11 @@ WRONG = {
         (unit_length, "length 1"),
         (lengths_only, "one number a point"),
         (vector_valued, "Which one number"),
+        (floats_in_a_list, "used inside `scan` and `jit`"),
+        (points_in_numpy, "NumPy cannot read it"),
+        (loop_over_points, "calls `score` for each one"),
+        (moved_points, "You return the moved points"),
+        (tuple_kept, "Return its last entry"),
     ],
     "00.train_forward": [
         (statistics_kept, "come back as they went in"),
@@ -337,6 +499,11 @@ WRONG = {
         (called_twice, "moved twice"),
         (read_too_early, "come back as they went in"),
         (logits_only, "Return two things"),
+        (mode_left_as_it_was, "call `module.train()`"),
+        (logits_cut, "no gradient reaches `params`"),
+        (params_cut, "no gradient reaches `params`"),
+        (blended_twice, "You blend the statistics once more"),
+        (state_first, "order is swapped"),
     ],
     "00.labelled_loss": [
         (unguarded, "Compare the two shapes"),
@@ -347,5 +514,8 @@ WRONG = {
         (silent_error, "name both shapes"),
         (labels_swapped, "labels are swapped"),
         (with_log_of_sigmoid, "Use softplus"),
+        (one_shape_named, "name both shapes"),
+        (another_error, "a ValueError is asked for"),
+        (with_an_overflowing_branch, "a `where` computes both branches"),
     ],
 }

@@ -61,6 +61,26 @@ def fakes_forgotten(real_logits, fake_logits):
     return -softplus(-real_logits).mean()
 
 
+def softplus_by_where(s):
+    return jnp.where(s > 30, s, jnp.log1p(jnp.exp(s)))
+
+
+def softplus_with_a_kink(s):
+    return jnp.maximum(s, 0) + jnp.log1p(jnp.exp(-jnp.abs(s)))
+
+
+def nan_in_the_slope(real_logits, fake_logits):
+    return -softplus_by_where(-real_logits).mean() - softplus_by_where(fake_logits).mean()
+
+
+def no_slope_at_zero(real_logits, fake_logits):
+    return -softplus_with_a_kink(-real_logits).mean() - softplus_with_a_kink(fake_logits).mean()
+
+
+def number_taken_out(real_logits, fake_logits):
+    return float(-softplus(-real_logits).mean() - softplus(fake_logits).mean())
+
+
 # --- optimal_discriminator
 
 
@@ -86,6 +106,14 @@ def sigmoid_of_densities(p, q):
 
 def share_of_mass(p, q):
     return p / (p + q).sum()
+
+
+def epsilon_below(p, q):
+    return p / (p + q + 1e-12)
+
+
+def difference_of_shares(p, q):
+    return (p - q) / (p + q)
 
 
 # --- jsd
@@ -137,6 +165,26 @@ def square_root(p, q, dx):
     return np.sqrt(positive_only(p, q, dx))
 
 
+def epsilon_in_logs(p, q, dx):
+    m = (p + q) / 2
+    return dx * np.sum(p * np.log((p + 1e-8) / (m + 1e-8)) + q * np.log((q + 1e-8) / (m + 1e-8))) / 2
+
+
+def relative_entropies_in_float32(p, q, dx):
+    p, q = jnp.asarray(p), jnp.asarray(q)
+    m = (p + q) / 2
+    return dx * (jax.scipy.special.rel_entr(p, m) + jax.scipy.special.rel_entr(q, m)).sum() / 2
+
+
+def mean_over_grid(p, q, dx):
+    m = (p + q) / 2
+    return np.mean(p * np.log(p / m) + q * np.log(q / m)) / 2
+
+
+def value_of_the_game(p, q, dx):
+    return dx * np.sum(p * np.log(p / (p + q)) + q * np.log(q / (p + q)))
+
+
 # --- generator_losses
 
 
@@ -174,6 +222,22 @@ def cut(fake_logits):
     return -softplus(fake_logits).mean(), softplus(-fake_logits).mean()
 
 
+def saturating_by_where(fake_logits):
+    return -softplus_by_where(fake_logits).mean(), softplus(-fake_logits).mean()
+
+
+def other_by_where(fake_logits):
+    return -softplus(fake_logits).mean(), softplus_by_where(-fake_logits).mean()
+
+
+def other_with_a_kink(fake_logits):
+    return -softplus(fake_logits).mean(), softplus_with_a_kink(-fake_logits).mean()
+
+
+def logits_averaged(fake_logits):
+    return -softplus(fake_logits.mean()), softplus(-fake_logits.mean())
+
+
 # --- frozen_logits
 
 
@@ -208,6 +272,39 @@ def at_the_noise(theta, z, log_p, log_q):
 def probability(theta, z, log_p, log_q):
     x = theta + z
     return sigmoid(log_p(x) - log_q(x, stop_gradient(theta)))
+
+
+def densities(theta, z, log_p, log_q):
+    x = theta + z
+    return jnp.exp(log_p(x)), jnp.exp(log_q(x, stop_gradient(theta)))
+
+
+def through_the_best_d(*args):
+    p, q = densities(*args)
+    d = p / (p + q)
+    return jnp.log(d) - jnp.log(1 - d)
+
+
+def ratio_of_densities(*args):
+    p, q = densities(*args)
+    return jnp.log(p / q)
+
+
+def with_epsilon(*args):
+    p, q = densities(*args)
+    return jnp.log(p + 1e-8) - jnp.log(q + 1e-8)
+
+
+def one_by_one(theta, z, log_p, log_q):
+    return jnp.stack([log_p(theta + one) - log_q(theta + one, stop_gradient(theta)) for one in z])
+
+
+def q_at_the_noise(theta, z, log_p, log_q):
+    return log_p(theta + z) - log_q(z, stop_gradient(theta))
+
+
+def p_cut(theta, z, log_p, log_q):
+    return stop_gradient(log_p(theta + z)) - log_q(theta + z, stop_gradient(theta))
 
 
 # --- repaired_losses
@@ -253,10 +350,50 @@ def logs_still_naive(logit, generator, theta, real, z):
     return -jnp.log(real).mean() - jnp.log(1 - fake).mean(), -jnp.log(fake).mean()
 
 
+def repaired(logit, fake, real, on_real=softplus, on_fake=softplus, for_g=softplus):
+    return on_real(-logit(real)).mean() + on_fake(logit(fake)).mean(), for_g(-logit(fake)).mean()
+
+
+def naive(s):
+    return -jnp.log(1 - sigmoid(s))
+
+
+def naive_on_fakes(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, on_fake=naive)
+
+
+def naive_by_log1p(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, on_fake=lambda s: -jnp.log1p(-sigmoid(s)))
+
+
+def small_epsilon(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, on_fake=lambda s: -jnp.log(1 - sigmoid(s) + 1e-7))
+
+
+def where_on_fakes(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, on_fake=softplus_by_where)
+
+
+def where_for_g(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, for_g=softplus_by_where)
+
+
+def arguments_swapped(logit, generator, theta, real, z):
+    return repaired(logit, generator(z, theta), real)
+
+
+def generator_never_called(logit, generator, theta, real, z):
+    return repaired(logit, theta + z, real)
+
+
+def real_half_cut(logit, generator, theta, real, z):
+    return repaired(logit, generator(theta, z), real, on_real=lambda s: softplus(stop_gradient(s)))
+
+
 WRONG = {
     "01.value": [
         (log_of_sigmoid, "σ rounds to 0 or 1"),
-        (epsilon_in_log, "epsilon inside the log"),
+        (epsilon_in_log, "An ε of 1e-8 beside a 1 is rounded away"),
         (loss_of_d, "the loss D minimises"),
         (labels_swapped, "labels are swapped"),
         (log_d_twice, "V has E[log(1−D(G(z)))]"),
@@ -268,6 +405,9 @@ WRONG = {
         (pairs_averaged, "do not pair up"),
         (real_half_turned, "sign of the real half is turned"),
         (fakes_forgotten, "term on the fakes is missing"),
+        (nan_in_the_slope, "a `where` computes both branches"),
+        (no_slope_at_zero, "At a logit of exactly 0"),
+        (number_taken_out, "where D climbs it"),
     ],
     "01.optimal_discriminator": [
         (fake_probability, "probability that x is fake"),
@@ -275,7 +415,9 @@ WRONG = {
         (logit_of_best, "the logit of D*"),
         (verdict, "a verdict, 0 or 1"),
         (sigmoid_of_densities, "difference of logs"),
-        (share_of_mass, "not the expected one"),
+        (share_of_mass, "Divide at each x"),
+        (epsilon_below, "An ε in the denominator"),
+        (difference_of_shares, "between −1 and 1"),
     ],
     "01.jsd": [
         (positive_only, "0·log 0"),
@@ -288,6 +430,10 @@ WRONG = {
         (no_spacing, "dx is missing"),
         (square_root, "square root"),
         (in_float32, "float32 rounds them to 0"),
+        (relative_entropies_in_float32, "stay there with `np`"),
+        (epsilon_in_logs, "Is there an ε in a log"),
+        (mean_over_grid, "a mean over the grid points"),
+        (value_of_the_game, "−log 4 + 2·JSD"),
     ],
     "01.generator_losses": [
         (order_swapped, "in the wrong order"),
@@ -295,9 +441,13 @@ WRONG = {
         (helps_d, "helps D reject fakes"),
         (negated_minimax, "It needs log D"),
         (naive_logs, "σ rounds to 0 or 1"),
-        (clipped, "removed the very gradient"),
+        (clipped, "hides the −inf"),
         (one_only, "Return two things"),
         (cut, "no gradient reaches the logits"),
+        (saturating_by_where, "The saturating loss is right, its gradient is not finite"),
+        (other_by_where, "The non-saturating loss is right, its gradient is not finite"),
+        (other_with_a_kink, "At a logit of exactly 0"),
+        (logits_averaged, "You average the logits"),
     ],
     "01.frozen_logits": [
         (follows, "D* moves along with theta"),
@@ -307,6 +457,12 @@ WRONG = {
         (ratio_inverted, "You return log q/p"),
         (at_the_noise, "You evaluate at z"),
         (probability, "leave the sigmoid out"),
+        (through_the_best_d, "Stay with the logs"),
+        (ratio_of_densities, "Stay with the logs"),
+        (with_epsilon, "a clip or an ε holds them"),
+        (one_by_one, "calls `log_p` for each one"),
+        (q_at_the_noise, "You take log q at z"),
+        (p_cut, "x is cut inside log p"),
     ],
     "01.repaired_losses": [
         (sign_still_lost, "sign lost"),
@@ -317,5 +473,13 @@ WRONG = {
         (saturating_g, "it trains, but fades"),
         (g_turned, "sign of g_loss is turned"),
         (logs_still_naive, "Use softplus"),
+        (naive_on_fakes, "Use softplus"),
+        (naive_by_log1p, "Use softplus"),
+        (small_epsilon, "hides the −inf"),
+        (where_on_fakes, "a `where` computes both branches"),
+        (where_for_g, "The g_loss is right, its gradient is not finite"),
+        (arguments_swapped, "The order is generator(theta, z)"),
+        (generator_never_called, "Your fakes are theta + z"),
+        (real_half_cut, "from the real samples"),
     ],
 }
