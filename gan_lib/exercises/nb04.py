@@ -43,6 +43,12 @@ def check_to_pixels(fn):
             (127.5 * x + 1, "You add 1 after you scale. First add, then scale: 127.5·(x + 1)."),
             (255 * (x + 1), "You forget to halve: x + 1 runs from 0 to 2, so 255·(x + 1) from 0 to 510."),
             (128 * (x + 1), "You multiply by 128, so that 1 gives 256. The largest byte is 255: use 127.5."),
+            (127 * (x + 1), "You multiply by 127, so that 1 gives 254. The largest byte is 255: use 127.5."),
+            (
+                127 * x + 128,
+                "You use 127·x + 128, so that −1 gives 1. A straight line leads from −1 to 0: 127.5·(x + 1).",
+            ),
+            (127.5 * (x + 1) + 1, "You add 1 twice: −1 is to give 0."),
             (127.5 * (1 - x), "Your scale is upside down: −1 is 0, 1 is 255."),
             (127.5 * (x + 1) / 255, "You stop at [0, 1]. Bytes run from 0 to 255."),
             (np.rint(127.5 * (x + 1)) / 255, "You stop at [0, 1]. Bytes run from 0 to 255."),
