@@ -51,6 +51,27 @@ def upside_down(images):
     return np.clip(np.rint(127.5 * (1 - np.asarray(images))), 0, 255).astype(np.uint8)
 
 
+def cast_to_bytes_then_scaled(images):
+    with np.errstate(invalid="ignore"):
+        return (np.asarray(images).astype(np.uint8) + 1) * 127.5
+
+
+def rounded_up(images):
+    return np.clip(np.ceil(127.5 * (np.asarray(images) + 1)), 0, 255).astype(np.uint8)
+
+
+def to_256(images):
+    return np.clip(np.rint(128 * (np.asarray(images) + 1)), 0, 255).astype(np.uint8)
+
+
+def stretched(images):
+    return np.rint(255 * (images - images.min()) / (images.max() - images.min())).astype(np.uint8)
+
+
+def not_halved(images):
+    return np.clip(np.rint(255 * (np.asarray(images) + 1)), 0, 255).astype(np.uint8)
+
+
 # --- parameters
 
 
@@ -100,6 +121,22 @@ def norm_on_output(sizes, norm=False):
 
 def norm_on_input(sizes, norm=False):
     return dense(sizes) + 2 * sum(sizes[:-1]) * norm
+
+
+def last_biases_missing(sizes, norm=False):
+    return dense(sizes) - sizes[-1] + 2 * sum(sizes[1:-1]) * norm
+
+
+def norm_unless_told(sizes, norm=True):
+    return dense(sizes) + 2 * sum(sizes[1:-1]) * norm
+
+
+def two_per_layer(sizes, norm=False):
+    return dense(sizes) + 2 * len(sizes[1:-1]) * norm
+
+
+def every_other_layer(sizes, norm=False):
+    return sum((i + 1) * o for i, o in zip(sizes[::2], sizes[1::2], strict=False)) + 2 * sum(sizes[1:-1]) * norm
 
 
 # --- batch_norm
@@ -156,6 +193,37 @@ def statistics_ignored(x, scale, shift, statistics=None, epsilon=1e-5):
 def variance_squared(x, scale, shift, statistics=None, epsilon=1e-5):
     mean, std = (x.mean(0), x.std(0)) if statistics is None else statistics
     return by(mean, std**2, x, scale, shift, epsilon)
+
+
+def in_evaluation(normalise):
+    """Right in training; in evaluation what `normalise` does with (x - mean, var, epsilon)."""
+
+    def batch_norm(x, scale, shift, statistics=None, epsilon=1e-5):
+        if statistics is None:
+            return by(x.mean(0), x.var(0), x, scale, shift, epsilon)
+        return scale * normalise(x - statistics[0], statistics[1], epsilon) + shift
+
+    return batch_norm
+
+
+epsilon_outside_later = in_evaluation(lambda x, var, epsilon: x / (jnp.sqrt(var) + epsilon))
+no_epsilon_later = in_evaluation(lambda x, var, epsilon: x / jnp.sqrt(var))
+batch_variance_later = in_evaluation(lambda x, var, epsilon: x / jnp.sqrt(x.var(0) + epsilon))
+
+
+def statistics_exchanged(x, scale, shift, statistics=None, epsilon=1e-5):
+    var, mean = (x.var(0), x.mean(0)) if statistics is None else statistics
+    return by(mean, var, x, scale, shift, epsilon)
+
+
+def mean_left_in(x, scale, shift, statistics=None, epsilon=1e-5):
+    _, var = (x.mean(0), x.var(0)) if statistics is None else statistics
+    return by(0, var, x, scale, shift, epsilon)
+
+
+def other_default(x, scale, shift, statistics=None, epsilon=1e-3):
+    mean, var = (x.mean(0), x.var(0)) if statistics is None else statistics
+    return by(mean, var, x, scale, shift, epsilon)
 
 
 # --- generator
@@ -246,6 +314,63 @@ def a_function(sizes, *, rngs):
     return lambda z: jnp.tanh(z)
 
 
+class OneMode(nnx.Module):
+    """A BatchNorm that does not ask in which mode it is."""
+
+    def __init__(self, n, rngs, running):
+        self.norm, self.running = nnx.BatchNorm(n, momentum=0.9, rngs=rngs), running
+
+    def __call__(self, x):
+        return self.norm(x, use_running_average=self.running)
+
+
+def of_layers(sizes, rngs, hidden):
+    """`hidden` makes the layers from a pair of sizes."""
+    layers = [layer for pair in pairwise(sizes[:-1]) for layer in hidden(*pair)]
+    return nnx.Sequential(*layers, nnx.Linear(*sizes[-2:], rngs=rngs), jnp.tanh, lambda x: x.reshape(-1, 28, 28, 1))
+
+
+def batch_in_evaluation(sizes, *, rngs):
+    return of_layers(sizes, rngs, lambda i, o: (nnx.Linear(i, o, rngs=rngs), OneMode(o, rngs, False), leaky))
+
+
+def running_in_training(sizes, *, rngs):
+    return of_layers(sizes, rngs, lambda i, o: (nnx.Linear(i, o, rngs=rngs), OneMode(o, rngs, True), leaky))
+
+
+def no_scale_and_shift(sizes, *, rngs):
+    return build(sizes, rngs, use_scale=False, use_bias=False)
+
+
+def no_biases_before_norm(sizes, *, rngs):
+    norm = partial(nnx.BatchNorm, momentum=0.9, rngs=rngs)
+    return of_layers(sizes, rngs, lambda i, o: (nnx.Linear(i, o, use_bias=False, rngs=rngs), norm(o), leaky))
+
+
+def two_hidden_layers(sizes, *, rngs):
+    return build((*sizes[:3], sizes[-1]), rngs)
+
+
+def rngs_for_the_first(sizes, *, rngs):
+    def hidden(i, o):
+        own = rngs if i == sizes[0] else nnx.Rngs(i)
+        return nnx.Linear(i, o, rngs=own), nnx.BatchNorm(o, momentum=0.9, rngs=own), leaky
+
+    return of_layers(sizes, rngs, hidden)
+
+
+def gradient_stopped(sizes, *, rngs):
+    return build(sizes, rngs, activation=lambda x: jax.lax.stop_gradient(leaky(x)))
+
+
+def numpys_tanh(sizes, *, rngs):
+    return build(sizes, rngs, last=(np.tanh,))
+
+
+def one_batch_size(sizes, *, rngs):
+    return build(sizes, rngs, last=(jnp.tanh, lambda x: x.reshape(16, 28, 28, 1)), images=False)
+
+
 # --- average
 
 
@@ -275,6 +400,29 @@ def stuck(average, latest, decay):
 
 def numbers_only(average, latest, decay):
     return decay * average + (1 - decay) * latest
+
+
+def flat_only(average, latest, decay):
+    return {name: decay * average[name] + (1 - decay) * latest[name] for name in average}
+
+
+def own_decay(average, latest, decay):
+    return jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, average, latest)
+
+
+def decay_rounded(average, latest, decay):
+    return decay_swapped(average, latest, 1 - round(decay, 1))
+
+
+def in_place(average, latest, decay):
+    def leaf(a, b):
+        if not isinstance(a, np.ndarray):
+            return decay * a + (1 - decay) * b
+        a *= decay
+        a += (1 - decay) * b
+        return a
+
+    return jax.tree.map(leaf, average, latest)
 
 
 # --- slerp
@@ -321,6 +469,31 @@ def degrees(a, b, t):
     return mix(a, b, t, jnp.degrees(angle_between(a, b)))
 
 
+def cosine_for_angle(a, b, t):
+    return mix(a, b, t, jnp.cos(angle_between(a, b)))
+
+
+def one_length_squared(a, b, t):
+    return mix(a, b, t, jnp.arccos(a @ b / (a @ a)))
+
+
+def never_obtuse(a, b, t):
+    return mix(a, b, t, jnp.arccos(abs(a @ b) / jnp.linalg.norm(a) / jnp.linalg.norm(b)))
+
+
+def lengths_apart(a, b, t):
+    return unit_ends(a, b, t) * chord(jnp.linalg.norm(a), jnp.linalg.norm(b), t)
+
+
+def numpy_only(a, b, t):
+    angle = np.arccos(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+
+
+def a_number_for_the_angle(a, b, t):
+    return mix(a, b, t, float(angle_between(a, b)))
+
+
 WRONG = {
     "04.to_pixels": [
         (cut_off, "come back one too low"),
@@ -333,6 +506,11 @@ WRONG = {
         (left_as_floats, "stored as uint8"),
         (not_clipped, "Clip before the cast"),
         (upside_down, "upside down"),
+        (cast_to_bytes_then_scaled, "cast before you scale"),
+        (rounded_up, "are rounded up"),
+        (to_256, "multiply by 128"),
+        (stretched, "its own darkest"),
+        (not_halved, "forget to halve"),
     ],
     "04.parameters": [
         (weights_only, "biases are missing"),
@@ -346,13 +524,17 @@ WRONG = {
         (statistics_counted, "running mean and variance"),
         (norm_on_output, "after the output layer"),
         (norm_on_input, "on the input"),
+        (last_biases_missing, "biases of the last layer"),
+        (norm_unless_told, "although `norm` is False"),
+        (two_per_layer, "one scale and one shift per layer"),
+        (every_other_layer, "skip every other layer"),
     ],
     "04.batch_norm": [
         (layer_norm, "LayerNorm"),
         (all_entries, "one mean over all entries"),
         (unbiased, "n − 1"),
         (no_epsilon, "does not depend on epsilon"),
-        (fixed_epsilon, "result is not the expected one"),
+        (fixed_epsilon, "You write ε as a number"),
         (epsilon_outside, "inside the root"),
         (no_root, "A root is missing"),
         (not_scaled, "scale and shift are missing"),
@@ -360,6 +542,12 @@ WRONG = {
         (swapped, "Scale and shift are swapped"),
         (statistics_ignored, "You ignore `statistics`"),
         (variance_squared, "you square it"),
+        (epsilon_outside_later, "With `statistics` given: Epsilon belongs inside the root"),
+        (no_epsilon_later, "With `statistics` given: Your result does not depend on epsilon"),
+        (batch_variance_later, "the variance still from the batch"),
+        (statistics_exchanged, "(mean, var), in this order"),
+        (mean_left_in, "mean is not taken off"),
+        (other_default, "ε is 1e-5 unless told"),
     ],
     "04.generator": [
         (norm_at_the_end, "BatchNorm on the 784 outputs"),
@@ -378,6 +566,15 @@ WRONG = {
         (layer_missing, "your Linear layers map"),
         (own_rngs, "hand `rngs=rngs` on"),
         (a_function, "is the function"),
+        (batch_in_evaluation, "In evaluation mode, in which `gan.sample` draws"),
+        (running_in_training, "running averages in training, too"),
+        (no_scale_and_shift, "lost its learnt scale"),
+        (no_biases_before_norm, "has no biases"),
+        (two_hidden_layers, "your Linear layers map"),
+        (rngs_for_the_first, "same weights in the layer from 12 features"),
+        (gradient_stopped, "their gradient is 0"),
+        (numpys_tanh, "calls NumPy"),
+        (one_batch_size, "cannot reshape"),
     ],
     "04.average": [
         (decay_swapped, "The weights are swapped"),
@@ -387,6 +584,10 @@ WRONG = {
         (latest_only, "nothing is averaged"),
         (stuck, "never moves"),
         (numbers_only, "TypeError"),
+        (flat_only, "weights are nested"),
+        (own_decay, "You write 0.9 as a number"),
+        (decay_rounded, "With decay = 0.375 you return 0.4"),
+        (in_place, "in place"),
     ],
     "04.slerp": [
         (chord, "the chord"),
@@ -397,5 +598,11 @@ WRONG = {
         (stretched_line, "speed along the arc"),
         (unit_ends, "You shorten a and b"),
         (degrees, "in degrees"),
+        (cosine_for_angle, "arccos is missing"),
+        (one_length_squared, "square of one length"),
+        (never_obtuse, "Ω can be more than 90°"),
+        (lengths_apart, "directions and lengths apart"),
+        (numpy_only, "use `jnp`"),
+        (a_number_for_the_angle, "keep the array"),
     ],
 }

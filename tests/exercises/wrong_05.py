@@ -42,6 +42,16 @@ padding_added = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k + 2 * p)
 cut_once = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k - p)
 cut_forgotten = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k)
 same_transpose = sizes(right_size, lambda n, k, s, p: n * s)
+n_by_stride = sizes(lambda n, k, s, p: n // s, right_transpose)
+brackets_missing = sizes(lambda n, k, s, p: n + 2 * p - k // s + 1, right_transpose)
+padding_subtracted = sizes(lambda n, k, s, p: (n - 2 * p - k) // s + 1, right_transpose)
+transpose_without_stride = sizes(right_size, lambda n, k, s, p: n - 1 + k - 2 * p)
+transpose_as_jax = sizes(right_size, lambda n, k, s, p: n * s + max(k - s, 0) - 2 * p)
+transpose_without_size = sizes(right_size, lambda n, k, s, p: (n - 1) * s - 2 * p)
+
+
+def other_defaults(n, size, stride=2, padding=0, transposed=False):
+    return (right_transpose if transposed else right_size)(n, size, stride, padding)
 
 
 # --- convolve
@@ -93,6 +103,49 @@ def not_moved_by_stride(x, kernel, stride=1):
     return slide(x, kernel, 1)[:h, :w]
 
 
+def numbers_from_numpy(x, kernel, stride=1):
+    k = len(kernel)
+    y = np.zeros([(n - k) // stride + 1 for n in x.shape])
+    for i, j in np.ndindex(*y.shape):
+        y[i, j] = (x[stride * i : stride * i + k, stride * j : stride * j + k] * kernel).sum()
+    return y
+
+
+def numpys_copy(x, kernel, stride=1):
+    return jnp.asarray(numbers_from_numpy(np.asarray(x), np.asarray(kernel), stride))
+
+
+def floats_from_jax(x, kernel, stride=1):
+    return jnp.array([[float(number) for number in row] for row in slide(x, kernel, stride)])
+
+
+def no_gradient(x, kernel, stride=1):
+    return jax.lax.stop_gradient(slide(x, kernel, stride))
+
+
+def moved_by_size(x, kernel, stride=1):
+    return slide(x, kernel, len(kernel))
+
+
+def counted_for_three(x, kernel, stride=1):
+    h, w = ((n - 3) // stride + 1 for n in x.shape)
+    whole = jnp.pad(slide(x, kernel, stride), ((0, 9), (0, 9)))
+    return whole[:h, :w]
+
+
+def square_only(x, kernel, stride=1):
+    side = min(x.shape)
+    return slide(x[:side, :side], kernel, stride)
+
+
+def window_without_kernel(x, kernel, stride=1):
+    return slide(x, jnp.ones_like(kernel), stride)
+
+
+def mirrored(x, kernel, stride=1):
+    return slide(x, kernel[:, ::-1], stride)
+
+
 # --- scatter
 
 
@@ -114,8 +167,7 @@ def stamps_turned(y, kernel, stride=1):
 
 
 def stamps_transposed(y, kernel, stride=1):
-    kernel = kernel.T if len(y) > 1 else kernel
-    return lay(y, kernel, stride)
+    return lay(y, kernel.T, stride)
 
 
 def stamps_together(y, kernel, stride=1):
@@ -127,13 +179,29 @@ def not_weighted(y, kernel, stride=1):
 
 
 def edge_cut(y, kernel, stride=1):
-    x = lay(y, kernel, stride)
-    return x[: stride * len(y), : stride * y.shape[1]] if len(y) > 1 else x
+    return lay(y, kernel, stride)[: stride * len(y), : stride * y.shape[1]]
 
 
 def too_large(y, kernel, stride=1):
-    x = lay(y, kernel, stride)
-    return jnp.pad(x, (0, stride)) if len(y) > 1 else x
+    return jnp.pad(lay(y, kernel, stride), (0, stride))
+
+
+def cut_all_round(y, kernel, stride=1):
+    top, (h, w) = (len(kernel) - stride) // 2, y.shape
+    return lay(y, kernel, stride)[top : top + stride * h, top : top + stride * w] if top > 0 else lay(y, kernel, stride)
+
+
+def indices_exchanged(y, kernel, stride=1):
+    h, w = y.shape
+    return lay(jnp.array([[y[j, i] for j in range(w)] for i in range(h)]), kernel, stride)
+
+
+def side_by_side(y, kernel, stride=1):
+    return jnp.kron(y, kernel)
+
+
+def mean_of_copies(y, kernel, stride=1):
+    return lay(y, kernel, stride) / jnp.maximum(lay(jnp.ones_like(y), jnp.ones_like(kernel), stride), 1)
 
 
 # --- hits
@@ -163,8 +231,16 @@ def for_inputs(n, size, stride):
     return np.full(n, size)
 
 
-def in_a_list(n, size, stride):
-    return counted(n, size, stride).tolist()
+def as_floats(n, size, stride):
+    return counted(n, size, stride).astype(float)
+
+
+def as_inside(n, size, stride):
+    return np.full(len(counted(n, size, stride)), size // stride)
+
+
+def stride_left_out(n, size, stride):
+    return counted(n, size, 1)
 
 
 # --- depth_to_space
@@ -206,6 +282,20 @@ def repeated(x, s):
 
 def not_joined(x, s):
     return parts(x, s).swapaxes(2, 3)
+
+
+def another_order(x, s):
+    b, h, w, c = x.shape
+    return parts(x, s).transpose(0, 2, 3, 1, 4, 5).reshape(b, s * h, s * w, c // s**2)
+
+
+def repeated_last(x, s):
+    x = x[..., -(x.shape[3] // s**2) :]
+    return jnp.repeat(jnp.repeat(x, s, axis=1), s, axis=2)
+
+
+def turned_blocks(x, s):
+    return joined(parts(x, s)[:, :, :, ::-1, ::-1].swapaxes(2, 3))
 
 
 # --- dropout
@@ -253,6 +343,41 @@ def numpys_state(x, rate, *, key, train):
     return jnp.where(keep, x / (1 - rate) if train else x, 0)
 
 
+def in_training(drop):
+    def dropout(x, rate, *, key, train):
+        return drop(x, rate, key) if train else x
+
+    return dropout
+
+
+def kept(key, rate, shape):
+    return jax.random.bernoulli(key, 1 - rate, shape)
+
+
+own_rate = in_training(lambda x, rate, key: jnp.where(kept(key, 0.3, x.shape), x / 0.7, 0))
+own_factor = in_training(lambda x, rate, key: jnp.where(kept(key, rate, x.shape), x / 0.7, 0))
+two_axes = in_training(lambda x, rate, key: jnp.where(kept(key, rate, x.shape[:2]), x / (1 - rate), 0))
+negatives_dropped = in_training(lambda x, rate, key: jnp.where(x * kept(key, rate, x.shape) > 0, x / (1 - rate), 0))
+halves_alike = in_training(
+    lambda x, rate, key: (
+        x * jnp.tile(kept(key, rate, (len(x) // 2, *x.shape[1:])), (2,) + (1,) * (x.ndim - 1)) / (1 - rate)
+    )
+)
+whole_channels = in_training(
+    lambda x, rate, key: x * kept(key, rate, (len(x), *(1,) * (x.ndim - 2), x.shape[-1])) / (1 - rate)
+)
+by_what_stayed = in_training(lambda x, rate, key: (x * (keep := kept(key, rate, x.shape))) / keep.mean())
+dropped_twice = in_training(
+    lambda x, rate, key: x * kept(key, rate, x.shape) * kept(jax.random.fold_in(key, 1), rate, x.shape) / (1 - rate)
+)
+mask_alone = in_training(lambda x, rate, key: kept(key, rate, x.shape) / (1 - rate))
+sign_lost = in_training(lambda x, rate, key: abs(x) * kept(key, rate, x.shape) / (1 - rate))
+
+
+def modes_exchanged(x, rate, *, key, train):
+    return x if train else jnp.where(kept(key, rate, x.shape), x / (1 - rate), 0)
+
+
 WRONG = {
     "05.output_size": [
         (transposed_ignored, "You ignore `transposed`"),
@@ -270,6 +395,13 @@ WRONG = {
         (cut_once, "cut off at both ends: it counts twice"),
         (cut_forgotten, "You forget the padding, which is cut off"),
         (same_transpose, "SAME padding"),
+        (n_by_stride, "leave the kernel and the padding out"),
+        (brackets_missing, "Brackets are missing"),
+        (padding_subtracted, "You subtract the padding"),
+        (transpose_without_stride, "forget the stride"),
+        (transpose_as_jax, "JAX's rule"),
+        (transpose_without_size, "forget the kernel's size"),
+        (other_defaults, "stub's defaults"),
     ],
     "05.convolve": [
         (kernel_turned, "You turn the kernel round"),
@@ -278,8 +410,17 @@ WRONG = {
         (mean_of_window, "mean over the window"),
         (padded, "nothing is padded"),
         (last_place_missing, "last place of the window is missing"),
-        (matrix_product, "not the expected one"),
-        (not_moved_by_stride, "not the expected one"),
+        (matrix_product, "`@` is a matrix product"),
+        (not_moved_by_stride, "starts at (s·i, s·j)"),
+        (numbers_from_numpy, "differentiates your function by jax.vjp"),
+        (numpys_copy, "differentiates your function by jax.vjp"),
+        (floats_from_jax, "keep the array"),
+        (no_gradient, "its gradient"),
+        (moved_by_size, "by its own size"),
+        (counted_for_three, "3 × 3 window"),
+        (square_only, "need not be square"),
+        (window_without_kernel, "Multiply it by the kernel first"),
+        (mirrored, "Your kernel is mirrored"),
     ],
     "05.scatter": [
         (covered, "Add them up"),
@@ -289,6 +430,10 @@ WRONG = {
         (not_weighted, "multiplied by its pixel"),
         (edge_cut, "edge is cut off"),
         (too_large, "too large"),
+        (cut_all_round, "Edges are cut off"),
+        (indices_exchanged, "y[j, i]"),
+        (side_by_side, "side by side"),
+        (mean_of_copies, "you take their mean"),
     ],
     "05.hits": [
         (marked, "count each of them"),
@@ -296,7 +441,9 @@ WRONG = {
         (end_cut, "The end is cut off"),
         (share_of_hits, "the number of hits is asked for"),
         (for_inputs, "*input* pixels"),
-        (in_a_list, "make one array"),
+        (as_floats, "yours are floats"),
+        (as_inside, "well inside at most"),
+        (stride_left_out, "forget the stride"),
     ],
     "05.depth_to_space": [
         (reshape_only, "mixes rows up"),
@@ -305,6 +452,9 @@ WRONG = {
         (channels_first, "(C, s, s)"),
         (repeated, "You repeat the first channels"),
         (not_joined, "has shape"),
+        (another_order, "in the order (0, 2, 3, 1, 4, 5)"),
+        (repeated_last, "You repeat the last channels"),
+        (turned_blocks, "Each block is turned round"),
     ],
     "05.dropout": [
         (never_scaled, "are not scaled"),
@@ -316,5 +466,16 @@ WRONG = {
         (own_key, "Two different keys give the same mask"),
         (one_mask_for_all, "whole rows or columns"),
         (numpys_state, "two different masks"),
+        (own_rate, "expected about 60%"),
+        (own_factor, "You divide by 0.7"),
+        (two_axes, "ncompatible shapes"),
+        (negatives_dropped, "Negative entries are dropped"),
+        (halves_alike, "masks come again"),
+        (whole_channels, "along axis 1 all masks are the same"),
+        (by_what_stayed, "happened to stay"),
+        (dropped_twice, "you drop twice"),
+        (mask_alone, "You return the mask"),
+        (sign_lost, "come out positive"),
+        (modes_exchanged, "are exchanged"),
     ],
 }

@@ -1,0 +1,134 @@
+"""Right answers to the exercises of notebook 05 in other styles than the reference's."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+
+# --- output_size
+
+
+def rounded_down(n, k, s=1, p=0, transposed=False):
+    return n * s + k - s - 2 * p if transposed else math.floor((n + 2 * p - k) / s) + 1
+
+
+def places_counted(n, size, stride=1, padding=0, transposed=False):
+    if transposed:
+        return range(0, n * stride, stride)[-1] + size - padding - padding
+    return len(range(0, n + 2 * padding - size + 1, stride))
+
+
+# --- convolve
+
+
+def shifted_copies(x, kernel, stride=1):
+    k = len(kernel)
+    h, w = (n - k + 1 for n in x.shape)
+    return sum(kernel[a, b] * x[a : a + h, b : b + w] for a, b in np.ndindex(k, k))[::stride, ::stride]
+
+
+def by_lax(image, weights, step=1):
+    return lax.conv(image[None, None], weights[None, None], (step, step), "VALID")[0, 0]
+
+
+def set_one_by_one(x, kernel, stride=1):
+    k = kernel.shape[0]
+    y = jnp.zeros([(n - k) // stride + 1 for n in x.shape])
+    for i, j in np.ndindex(*y.shape):
+        y = y.at[i, j].set(jnp.vdot(x[i * stride : i * stride + k, j * stride : j * stride + k], kernel))
+    return y
+
+
+# --- scatter
+
+
+def numpys_loop(y, kernel, stride=1):
+    k, (h, w) = len(kernel), y.shape
+    x = np.zeros((stride * (h - 1) + k, stride * (w - 1) + k), np.float32)
+    for i in range(h):
+        for j in range(w):
+            x[stride * i : stride * i + k, stride * j : stride * j + k] += y[i, j] * kernel
+    return x
+
+
+def entry_by_entry(y, kernel, stride=1):
+    k, (h, w) = len(kernel), y.shape
+    x = jnp.zeros((stride * (h - 1) + k, stride * (w - 1) + k))
+    for a, b in np.ndindex(k, k):
+        x = x.at[a : a + stride * (h - 1) + 1 : stride, b : b + stride * (w - 1) + 1 : stride].add(kernel[a, b] * y)
+    return x
+
+
+def gradient_of_convolve(y, kernel, stride=1):
+    x = jnp.zeros([stride * (n - 1) + len(kernel) for n in y.shape])
+    return jax.vjp(lambda x: shifted_copies(x, kernel, stride), x)[1](y)[0]
+
+
+# --- hits
+
+
+def as_a_list(n, size, stride):
+    return [sum(stride * i <= p < stride * i + size for i in range(n)) for p in range(stride * (n - 1) + size)]
+
+
+def by_numpy(n, size, stride):
+    return np.convolve(np.bincount(stride * np.arange(n)), np.ones(size, int))
+
+
+def by_jax(n, size, stride):
+    counts = jnp.zeros(stride * (n - 1) + size, int)
+    for i in range(n):
+        counts = counts.at[stride * i : stride * i + size].add(1)
+    return counts
+
+
+# --- depth_to_space
+
+
+def phase_by_phase(x, s):
+    b, h, w, channels = x.shape
+    c = channels // s**2
+    y = jnp.zeros((b, h * s, w * s, c))
+    for i, j in np.ndindex(s, s):
+        y = y.at[:, i::s, j::s].set(x[..., (i * s + j) * c :][..., :c])
+    return y
+
+
+def stacked(x, s):
+    parts = jnp.split(x, s * s, axis=-1)
+    rows = [jnp.stack(parts[i * s : (i + 1) * s], axis=3) for i in range(s)]
+    b, h, _, w, _, c = (y := jnp.stack(rows, axis=2)).shape
+    return y.reshape(b, h * s, w * s, c)
+
+
+def numpys_axes(x, s):
+    b, h, w, _ = x.shape
+    return np.moveaxis(np.asarray(x).reshape(b, h, w, s, s, -1), 3, 2).reshape(b, h * s, w * s, -1)
+
+
+# --- dropout
+
+
+def uniform_numbers(x, rate, *, key, train):
+    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x / (1 - rate)) if train else x
+
+
+def times_the_mask(x, rate, *, key, train):
+    return x * ~jax.random.bernoulli(key, rate, (x.size,)).reshape(x.shape) * (1 / (1 - rate)) if train else x
+
+
+def by_flax(x, rate, *, key, train):
+    return nnx.Dropout(rate, rngs=nnx.Rngs(dropout=key))(x, deterministic=not train)
+
+
+RIGHT = {
+    "05.output_size": [rounded_down, places_counted],
+    "05.convolve": [shifted_copies, by_lax, set_one_by_one],
+    "05.scatter": [numpys_loop, entry_by_entry, gradient_of_convolve],
+    "05.hits": [as_a_list, by_numpy, by_jax],
+    "05.depth_to_space": [phase_by_phase, stacked, numpys_axes],
+    "05.dropout": [uniform_numbers, times_the_mask, by_flax],
+}
