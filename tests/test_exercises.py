@@ -1,17 +1,13 @@
 """Exercises: the mechanism on a scratch notebook, then every real exercise against its reference and wrong answers."""
 
-import ast
-import builtins
 import contextlib
 import functools
 import importlib.util
 import inspect
-import json
 import os
 import re
 import signal
 import subprocess
-import symtable
 import sys
 import textwrap
 import threading
@@ -1135,35 +1131,6 @@ def test_solution_shows_and_a_stub_is_open(name, tmp_path):
 
 
 @functools.cache
-def bound_in(notebook):
-    """Names that its cells import, define or assign."""
-    (file,) = (ROOT / "notebooks").glob(f"{notebook}_*.ipynb")
-    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    found = set()
-    for node in ast.walk(ast.parse(re.sub(r"(?m)^( *)[!%].*", r"\1pass", code))):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-    return found
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_solution_pasted_into_its_notebook_knows_all_its_names(name):
-    table, used = [symtable.symtable(solution(name).text, name, "exec")], set()
-    while table:
-        scope = table.pop()
-        table += scope.get_children()
-        known = scope.get_symbols()
-        used |= {s.get_name() for s in known if s.is_referenced() and s.is_global() and not s.is_assigned()}
-    assert used <= bound_in(name[:2]) | set(dir(builtins)) | {
-        line.split()[-1] for line in solution(name).text.splitlines() if line.startswith("from ")
-    }
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_at_least_four_wrong_answers(name):
     assert len(ANSWERS.get(name, [])) >= 4

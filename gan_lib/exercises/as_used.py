@@ -4,6 +4,7 @@ import contextlib
 import traceback
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_lib.exercises.compare import Mistake
@@ -24,6 +25,34 @@ def traced(where):
         raise Mistake(
             f"Right when called alone, but used inside {where}. There it fails: {_brief(error)}\n{place}".rstrip()
         ) from None
+
+
+def jitted(call, *args, where):
+    """jax.jit(call)(*args), of an answer that passed with values. where: what the notebook does with it, a clause."""
+    try:
+        return jax.jit(call)(*args)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+        place = _place(traceback.walk_tb(error.__traceback__))
+        raise Mistake(f"Right by itself, but {where}, and {_brief(error)}\n{place}".rstrip()) from error
+
+
+def no_loop(call, *shapes, where, n):
+    """Raise a Mistake if a Python loop in call goes over the samples: with n of them it would not compile in time.
+
+    shapes: of one sample, for each of the batches that call takes.
+    """
+
+    def rows(size):
+        program = []
+        batches = [jnp.zeros((size, *shape)) for shape in shapes]
+        jitted(lambda *xs: program.append(jax.make_jaxpr(call)(*xs)) or 0, *batches, where=where)
+        return str(program[0]).count("\n")
+
+    if rows(24) >= rows(12) + 12:
+        raise Mistake(
+            f"Right, but your Python loop goes over the samples, and {where}, with {n} of them: JAX writes out every round, "
+            "and the notebook would compile for minutes. Compute with whole arrays, or use `jax.vmap`."
+        )
 
 
 def nearly(value, expected):

@@ -10,8 +10,8 @@ import numpy as np
 from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.as_used import jitted, no_loop
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
-from gan_lib.exercises.tracing import no_loop, traced
 from gan_lib.gan import Pair
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
@@ -240,7 +240,7 @@ def check_slopes(fn):
         return (psi, theta - 0.2 * fn(psi, theta, real, noise)[1]), None
 
     games, (psi, theta) = batch(rng, 3, 2, 256, spread=1.0), (0.0, 1.0)
-    got = traced(lambda games: jax.lax.scan(moved, (psi, theta), games)[0], jnp.asarray(games), where=where)
+    got = jitted(lambda games: jax.lax.scan(moved, (psi, theta), games)[0], jnp.asarray(games), where=where)
     for real, noise in games:
         psi -= 0.2 * ((theta + noise) * sigma(psi * (theta + noise)) - real * sigma(-psi * real)).mean()
         theta += 0.2 * psi * sigma(-psi * (theta + noise)).mean()
@@ -292,7 +292,7 @@ def check_loss(fn, loss_of, slopes_of, suspects_of):
     compiled = jax.jit(jax.value_and_grad(fn, argnums=(0, 1)))
     for logits in [(real, fake), (large, -large[1:])]:
         inputs = dict(zip(("real_logits", "fake_logits"), logits, strict=True))
-        got, slopes = traced(compiled, *map(jnp.asarray, logits), where=where)
+        got, slopes = jitted(compiled, *map(jnp.asarray, logits), where=where)
         same(got, loss_of(*logits), inputs=inputs, atol=1e-3)
         for name, slope, right in zip(inputs, slopes, slopes_of(*logits), strict=True):
             if np.any(right) and not np.any(slope):

@@ -8,8 +8,8 @@ import numpy as np
 
 from gan_lib.dirac import slope
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.as_used import jitted, no_loop
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
-from gan_lib.exercises.tracing import no_loop, traced
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
 
@@ -689,7 +689,7 @@ def check_squared_slope(fn):
         t = np.tanh(real @ w)[:, None]
         bent = 1 - t**2
         right = (2 * bent**2 * w - 4 * (w @ w) * bent**2 * t * real).mean(0)
-        back = traced(slopes, jnp.asarray(w), jnp.asarray(real), where=where)
+        back = jitted(slopes, jnp.asarray(w), jnp.asarray(real), where=where)
         if not np.isfinite(back).all():
             raise Mistake(
                 "The value is right, but where D is flat its gradient in D's weights is NaN: √ has no slope at 0, and "

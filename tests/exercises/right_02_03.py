@@ -1,4 +1,4 @@
-"""Right answers to the exercises of notebooks 02 and 03 in other styles than the references' pass their checks."""
+"""Right answers to the exercises of notebooks 02 and 03 in other styles than the references'."""
 
 import math
 
@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from jax.nn import log_sigmoid, sigmoid, softplus
 
 from gan_lib.dirac import slope
-from gan_lib.exercises import _EXERCISES, check, names, running
+from gan_lib.exercises import _EXERCISES, names
 from gan_lib.gan import Pair
 
 names()  # reads them all
@@ -200,12 +199,3 @@ RIGHT = {
         lambda critic, real: (slopes_of(critic, real) ** 2).sum() / real.shape[0],
     ],
 }
-
-
-@pytest.mark.parametrize(
-    ("name", "fn"), [pytest.param(name, fn, id=f"{name}-{i}") for name in RIGHT for i, fn in enumerate(RIGHT[name])]
-)
-def test_a_right_answer_in_another_style_passes(name, fn, monkeypatch):
-    monkeypatch.setattr(running, "TIME_LIMIT", 60.0)
-    result = check(name, fn)
-    assert result.passed, result.message
