@@ -1,33 +1,13 @@
 """Notebook 06, does it work: references, hints and checks."""
 
 import math
-import time
 
 import numpy as np
 
 from gan_lib import metrics
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.cases import recognised, seconds
 from gan_lib.exercises.compare import close, recognise
-
-
-def recognised(fn, cases, right, wrong):
-    """What fn returns in each case; a Mistake with the message of the first wrong answer that returns the same in all.
-
-    cases: tuples of arguments; right: their results; wrong: {message: function}. In all, for in one alone many a wrong
-    answer is met by chance: a share of 1, or two neighbours that happen to be as near.
-    """
-    got = []
-    try:
-        for case in cases:
-            got.append(fn(*case))
-    finally:  # an answer that raises in the third case is recognised by the first two
-        seen = [(g, case) for g, case, r in zip(got, cases, right, strict=False) if not close(g, r)]
-        with np.errstate(all="ignore"):
-            for message, other in wrong.items() if seen else ():
-                if all(close(g, other(*case)) for g, case in zip(got, cases, strict=False)):
-                    raise Mistake(message)
-    return got
-
 
 # --- 06.inception_score ---------------------------------------------------------------------------------------------
 
@@ -595,12 +575,6 @@ def check_precision_recall(fn):
             f"Right, but slow: {spent:.1f} s for 400 and 350 points, some 30 times as long for the notebook's 2,000 and "
             "2,000, and that forty times. No Python loop over pairs: `distances` gives them all at once."
         )
-
-
-def seconds(fn, *args):
-    start = time.process_time()
-    fn(*args)
-    return time.process_time() - start
 
 
 @define(
