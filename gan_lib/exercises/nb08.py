@@ -36,6 +36,11 @@ def mean_way(d):
     return abs(d).mean()
 
 
+def heights_apart(x, y):
+    both = np.concatenate([x, y])
+    return abs((x <= both[:, None]).mean(1) - (y <= both[:, None]).mean(1)).max()
+
+
 def greedy(x, y):
     left, way = list(y), 0.0
     for place in x:
@@ -86,6 +91,7 @@ WRONG_WAYS = {
     "That is the Hausdorff distance, the longest way to a nearest. W1 is the mean way of a plan.": pairs(
         lambda d: max(d.min(0).max(), d.min(1).max())
     ),
+    "That is Kolmogorov and Smirnov's statistic, a share. W1 is a way: it knows how far apart the numbers are.": heights_apart,
     "One after the other takes the nearest that is left in yours, which is no cheapest plan. Sort both.": greedy,
 }
 
@@ -158,7 +164,7 @@ def steepest_within(x, y, f, g):
 
 
 def gap_of(f, g):
-    return np.mean(f, dtype=np.float64) - np.mean(g, dtype=np.float64)
+    return np.asarray(f, np.float64).mean() - np.asarray(g, np.float64).mean()
 
 
 def one_by_one(x, y, f, g):
@@ -270,10 +276,10 @@ def check_certificate(fn):
     cases = []
     for seed, n, m, d, lean, scale in [
         (20, 6, 6, 2, 2.0, 1.0),
-        (21, 5, 9, 3, 0.5, 1.0),
+        (29, 5, 9, 3, 0.5, 1.0),
         (22, 8, 6, 2, -1.5, 1.0),
-        (23, 7, 4, 1, 2.0, 0.02),
-        (24, 9, 8, 2, 2.0, 1e-6),  # a clipped critic's
+        (23, 8, 6, 2, 2.0, 0.02),
+        (27, 5, 9, 3, 2.0, 1e-6),  # a clipped critic's
     ]:
         scores = scale * (random(seed + 20, n) + lean), scale * random(seed + 30, m)
         cases.append((random(seed, n, d), random(seed + 10, m, d) + 1, *scores))
@@ -283,7 +289,7 @@ def check_certificate(fn):
         same(got, wanted, inputs=dict(zip(words, case, strict=True)), rtol=1e-4, atol=1e-5, what="bound")
     case = random(26, 60, 2), random(27, 50, 2), random(28, 60), random(29, 50)
     # Twice, as the first time JAX may compile.
-    if seconds(fn, *case) > 0.3 and (spent := seconds(fn, *case)) > max(0.3, 50 * seconds(certificate, *case)):
+    if seconds(fn, *case) > 0.15 and (spent := seconds(fn, *case)) > max(0.15, 50 * seconds(certificate, *case)):
         raise Mistake(
             f"Right, but slow: {spent:.1f} s for 60 and 50 points. The notebook asks 150 times, of 200 and 200. No Python "
             "loop over pairs: real_scores[:, None] - fake_scores has them all."
@@ -642,7 +648,7 @@ def reads(x, reader, read, entries):
 
 
 def check_mixes(fn):
-    """Six critics of which it is known; then for each pair of samples one where only the one's logit reads the other, in
+    """Six critics of which it is known; then for ten pairs of samples one where only the one's logit reads the other, in
     one entry; at last, one that does so weakly."""
     x = random(82, 5, 3)
     for name, (critic, expected) in critics(x).items():
@@ -658,7 +664,8 @@ def check_mixes(fn):
                 "depend on its *own* sample: leave that out."
             )
         same(got, expected, inputs={"x": x}, what=f"answer for a critic with {name}")
-    several = [(i, j, (2 * i + j) % 3) for i in range(5) for j in range(5) if i != j]
+    several = [(0, 4), (4, 0), (1, 3), (3, 1), (2, 1), (1, 2), (3, 2), (0, 2), (2, 4), (4, 3)]
+    several = [(i, j, n % 3) for n, (i, j) in enumerate(several)]
     missed = [case for case in several if not seen(fn, x, *case)]
     if missed:
         i, j, k = missed[0]
