@@ -543,7 +543,7 @@ WRONG = {
         (city_block, "The way is Euclidean"),
         (one_partner_each, "You look at n pairs"),
         (gap_made_positive, "certifies nothing"),
-        (rises_only, "A fall is a slope, too"),
+        (rises_only, "and a fall is a slope"),
         (every_pair, "a true bound, but looser"),
         (slope_from_1, "only where it is above 1"),
         (slope_and_epsilon, "You add 1e-06 to the slope"),
