@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.compare import fit, recognise
+from gan_lib.exercises.cases import recognised, seconds
+from gan_lib.exercises.compare import close, fit, recognise
 
 
 def random(seed, *shape):
@@ -23,40 +24,95 @@ def between_cdfs(x, y):
     return float((abs(below[0] - below[1]) * np.diff(places)).sum())
 
 
+def ways(combine, of_x=np.sort, of_y=np.sort):
+    return lambda x, y: combine(of_x(x) - of_y(y))
+
+
+def pairs(combine):
+    return lambda x, y: combine(abs(x[:, None] - y))
+
+
+def mean_way(d):
+    return abs(d).mean()
+
+
+def heights_apart(x, y):
+    both = np.concatenate([x, y])
+    return abs((x <= both[:, None]).mean(1) - (y <= both[:, None]).mean(1)).max()
+
+
+def greedy(x, y):
+    left, way = list(y), 0.0
+    for place in x:
+        nearest = min(left, key=lambda other: abs(other - place))
+        left.remove(nearest)
+        way += abs(nearest - place)
+    return way / len(x)
+
+
+WRONG_WAYS = {
+    "You pair the samples in the order they came. The cheapest plan keeps their order on the line.": lambda x, y: (
+        mean_way(x - y)
+    ),
+    "You sort x alone. Sort both: the leftmost x goes to the leftmost y.": ways(mean_way, of_y=np.asarray),
+    "You sort y alone. Sort both: the leftmost x goes to the leftmost y.": ways(mean_way, of_x=np.asarray),
+    "You sort by absolute values. Order on the line is that of the numbers themselves.": ways(
+        mean_way, *[lambda x: np.sort(abs(x))] * 2
+    ),
+    "argsort gives the places, not the sorted numbers: jnp.sort.": ways(mean_way, np.argsort, np.argsort),
+    "You send the leftmost to the rightmost: that is the dearest plan.": lambda x, y: mean_way(
+        np.sort(x) - np.sort(y)[::-1]
+    ),
+    "You sum the ways. Each sample carries a mass of 1/n: take the mean.": ways(lambda d: abs(d).sum()),
+    "You divide by n − 1. Each sample carries a mass of 1/n: take the mean.": ways(
+        lambda d: abs(d).sum() / (len(d) - 1)
+    ),
+    "You halve the mean way. What leaves x arrives at y, and pays once.": ways(lambda d: mean_way(d) / 2),
+    "Ways to the left and to the right cancel in yours: take absolute values, then the mean.": ways(np.mean),
+    "Ways to the left and to the right cancel in yours: first the absolute values, then the mean.": ways(
+        lambda d: abs(d.mean())
+    ),
+    "You compare the medians alone. Each sample pays for its own way.": lambda x, y: abs(np.median(x) - np.median(y)),
+    "You count the ways to one side only: take absolute values.": ways(lambda d: np.maximum(d, 0).mean()),
+    "You count the ways to one side only: take absolute values, of all.": ways(lambda d: np.maximum(-d, 0).mean()),
+    "You square the ways. W1 pays for the distance itself.": ways(lambda d: (d**2).mean()),
+    "That is W2, which squares the ways. W1 pays for the distance itself.": ways(lambda d: (d**2).mean() ** 0.5),
+    "You take the Euclidean norm of all ways together. W1 is their mean.": ways(np.linalg.norm),
+    "You take the longest way; every unit of mass pays for its own.": ways(lambda d: abs(d).max()),
+    "You take the median way; W1 is the mean, for every unit of mass pays.": ways(lambda d: np.median(abs(d))),
+    "You average over all pairs. Each x has one partner in the cheapest plan.": pairs(np.mean),
+    "Each x goes to its nearest y in yours, and some y get nothing. Every y gets 1/n.": pairs(
+        lambda d: d.min(1).mean()
+    ),
+    "Each y comes from its nearest x in yours, and some x stay. Every x sends 1/n.": pairs(lambda d: d.min(0).mean()),
+    "You take the mean way to the nearest, there and back. Each x has one partner, and not always the nearest.": pairs(
+        lambda d: (d.min(0).mean() + d.min(1).mean()) / 2
+    ),
+    "That is the Hausdorff distance, the longest way to a nearest. W1 is the mean way of a plan.": pairs(
+        lambda d: max(d.min(0).max(), d.min(1).max())
+    ),
+    "That is Kolmogorov and Smirnov's statistic, a share. W1 is a way: it knows how far apart the numbers are.": heights_apart,
+    "One after the other takes the nearest that is left in yours, which is no cheapest plan. Sort both.": greedy,
+}
+
+
 def check_by_sorting(fn):
-    """Random samples against the area between their distribution functions."""
-    for seed, n, shift in [(0, 5, 0.0), (1, 40, 2.0), (2, 7, -0.4)]:
-        x, y = random(seed, n), 1.5 * random(seed + 10, n) + shift
-        a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        p, q, right = np.sort(a), np.sort(b), between_cdfs(a, b)
-        got = fn(x, y)
-        recognise(
-            got,
-            (
-                abs(a - b).mean(),
-                "You pair the samples in the order they came. The cheapest plan keeps their order on the line.",
-            ),
-            (abs(p - q[::-1]).mean(), "You send the leftmost to the rightmost: that is the dearest plan."),
-            (abs(p - q).sum(), "You sum the ways. Each sample carries a mass of 1/n: take the mean."),
-            (
-                (p - q).mean(),
-                "Ways to the left and to the right cancel in yours: take absolute values, then the mean.",
-            ),
-            (
-                abs((p - q).mean()),
-                "Ways to the left and to the right cancel in yours: first the absolute values, then the mean.",
-            ),
-            (((p - q) ** 2).mean(), "You square the ways. W1 pays for the distance itself."),
-            (((p - q) ** 2).mean() ** 0.5, "That is W2, which squares the ways. W1 pays for the distance itself."),
-            (abs(p - q).max(), "You take the longest way; every unit of mass pays for its own."),
-            (abs(a[:, None] - b).mean(), "You average over all pairs. Each x has one partner in the cheapest plan."),
-            (
-                abs(a[:, None] - b).min(1).mean(),
-                "Each x goes to its nearest y in yours, and some y get nothing. Every y gets 1/n.",
-            ),
-            right=right,
-        )
-        same(got, right, inputs={"x": x, "y": y}, rtol=1e-4, atol=1e-5, what="distance")
+    """Random samples against the area between their distribution functions; NumPy's, as the notebook has them."""
+    cases = [
+        (np.asarray(random(seed, n), np.float64), 1.5 * np.asarray(random(seed + 10, n), np.float64) + shift)
+        for seed, n, shift in [(0, 8, 0.0), (1, 60, 2.0), (2, 7, -0.4)]
+    ]
+    right = [between_cdfs(x, y) for x, y in cases]
+    try:
+        found = recognised(fn, cases, right, WRONG_WAYS)
+    except TypeError as error:
+        if "NoneType" not in str(error):
+            raise
+        raise Mistake(
+            "`x.sort()` of a NumPy array, which is what the notebook has, sorts in place and returns None: jnp.sort(x)."
+        ) from error
+    for got, wanted, (x, y) in zip(found, right, cases, strict=True):
+        same(got, wanted, inputs={"x": x, "y": y}, rtol=1e-4, atol=1e-5, what="distance")
 
 
 @define(
@@ -79,77 +135,165 @@ def by_sorting(x, y):
 # --- 08.certificate -------------------------------------------------------------------------------------------------
 
 
+def bound(slope=np.max, gap=lambda f, g: f.mean() - g.mean(), way=2, rise=abs, power=1):
+    """A certificate with one of its parts replaced. slope: of rises over distances; way: the order of the norm."""
+
+    def certified(x, y, f, g):
+        x, y, f, g = (np.asarray(v, np.float64) for v in (x, y, f, g))
+        apart = np.linalg.norm(x[:, None] - y, ord=way, axis=-1)
+        return gap(f, g) / slope(rise(f[:, None] - g) / apart**power)
+
+    return certified
+
+
+def by_rises(slope):
+    """A certificate whose slope is made of all rises and all distances, not pair by pair."""
+
+    def certified(x, y, f, g):
+        x, y, f, g = (np.asarray(v, np.float64) for v in (x, y, f, g))
+        return (f.mean() - g.mean()) / slope(abs(f[:, None] - g), np.linalg.norm(x[:, None] - y, axis=-1))
+
+    return certified
+
+
+def steepest_within(x, y, f, g):
+    """Of pairs from both sets, whatever they are."""
+    x, f = (np.concatenate([np.asarray(v, np.float64) for v in pair]) for pair in ((x, y), (f, g)))
+    apart = np.linalg.norm(x[:, None] - x, axis=-1) + np.eye(len(x))
+    return (abs(f[:, None] - f) / apart).max()
+
+
+def gap_of(f, g):
+    return np.asarray(f, np.float64).mean() - np.asarray(g, np.float64).mean()
+
+
+def one_by_one(x, y, f, g):
+    n = min(len(x), len(y))
+    return gap_of(f, g) / (abs(f[:n] - g[:n]) / np.linalg.norm(x[:n] - y[:n], axis=-1)).max()
+
+
+WRONG_BOUNDS = {
+    "You take the gap's absolute value. A critic that prefers fakes certifies nothing: leave it negative.": bound(
+        gap=lambda f, g: abs(f.mean() - g.mean())
+    ),
+    "You cut the gap off at 0. A critic that prefers fakes certifies nothing: leave it negative.": bound(
+        gap=lambda f, g: max(f.mean() - g.mean(), 0)
+    ),
+    "That is the gap of the scores. It bounds W1 only for a critic of slope 1: divide by the steepest slope.": bound(
+        slope=lambda s: 1
+    ),
+    "That is the steepest slope. Divide the gap of the mean scores by it.": lambda x, y, f, g: (
+        gap_of(f, g) / bound()(x, y, f, g)
+    ),
+    "The sign is flipped: the critic should score *real* high, so the gap is real less fake.": bound(
+        gap=lambda f, g: g.mean() - f.mean()
+    ),
+    "You multiply by the steepest slope. A critic K times too steep has a gap K times too large: divide.": bound(
+        slope=lambda s: 1 / s.max()
+    ),
+    "You divide the slope by the gap: it is the other way round.": lambda x, y, f, g: 1 / bound()(x, y, f, g),
+    "You divide by the square of the steepest slope. The gap grows like the slope itself.": bound(
+        slope=lambda s: s.max() ** 2
+    ),
+    "You divide by the slope only where it is above 1. A flat critic's gap is too small as a steep one's is too large.": bound(
+        slope=lambda s: max(s.max(), 1)
+    ),
+    "You divide by the slope only where it is below 1. A steep critic's gap is too large.": bound(
+        slope=lambda s: min(s.max(), 1)
+    ),
+    "You divide by the mean slope. Some pairs rise faster, and it can exceed W1: take the maximum.": bound(
+        slope=np.mean
+    ),
+    "You divide by the median slope. Some pairs rise faster, and it can exceed W1: take the maximum.": bound(
+        slope=np.median
+    ),
+    "You divide by a quantile of the slopes. Some pairs rise faster, and it can exceed W1: take the maximum.": bound(
+        slope=lambda s: np.quantile(s, 0.95)
+    ),
+    "You divide by the mean of each real point's steepest slope. Take the steepest of all.": bound(
+        slope=lambda s: s.max(1).mean()
+    ),
+    "You divide by the flattest pair. The certificate needs the steepest one.": bound(slope=np.min),
+    "You divide the rises by squared distances. A slope is rise over distance.": bound(power=2),
+    "Your rises are not divided by distances. A slope is rise over distance.": bound(power=0),
+    "You add up the coordinates' distances. The way is Euclidean: jnp.linalg.norm(…, axis=-1).": bound(way=1),
+    "You take the largest coordinate of the way. It is Euclidean: jnp.linalg.norm(…, axis=-1).": bound(way=np.inf),
+    "You take the largest rise *towards real*. Where the gap is above 0 that bounds W1, too; asked for is the steepest "
+    "slope, and a fall is a slope: absolute values first.": bound(rise=np.asarray),
+    "You take the largest rise towards the *fakes*. A slope is both: absolute values first.": bound(rise=np.negative),
+    "You sum the scores. Each point has a mass of 1/n or 1/m: means.": bound(gap=lambda f, g: f.sum() - g.sum()),
+    "Your gap is that of the extreme scores. It is the mean score at real less that at fake.": bound(
+        gap=lambda f, g: f.max() - g.min()
+    ),
+    "Your gap is that of the medians. It is the mean score at real less that at fake.": bound(
+        gap=lambda f, g: np.median(f) - np.median(g)
+    ),
+    "The largest rise over the largest distance is no slope: divide pair by pair, then take the maximum.": by_rises(
+        lambda rise, way: rise.max() / way.max()
+    ),
+    "The largest rise over the smallest distance is no slope of any pair: divide pair by pair, then take the maximum.": (
+        by_rises(lambda rise, way: rise.max() / way.min())
+    ),
+    "The largest rise over the mean distance is no slope of any pair: divide pair by pair, then take the maximum.": by_rises(
+        lambda rise, way: rise.max() / way.mean()
+    ),
+    "The mean rise over the mean distance is no slope of any pair: divide pair by pair, then take the maximum.": by_rises(
+        lambda rise, way: rise.mean() / way.mean()
+    ),
+    "Your distance is one norm of all differences together. Each pair has its own: jnp.linalg.norm(…, axis=-1).": by_rises(
+        lambda rise, way: rise.max() / np.linalg.norm(way)
+    ),
+    "You look at the nearest pair alone. The steepest may be another: all n·m pairs.": by_rises(
+        lambda rise, way: rise.ravel()[way.argmin()] / way.min()
+    ),
+    "You divide pair by pair, rise by its own slope: that is the mean distance. One slope for all, the steepest.": (
+        lambda x, y, f, g: np.mean(
+            np.sign(np.asarray(f)[:, None] - g) * np.linalg.norm(np.asarray(x)[:, None] - y, axis=-1)
+        )
+    ),
+    "Your slope is that between the two mean points. Pairs of points rise faster: take the steepest of all.": (
+        lambda x, y, f, g: np.sign(gap_of(f, g)) * np.linalg.norm(np.mean(x, 0) - np.mean(y, 0))
+    ),
+    "Yours is a true bound, but looser than it need be: only pairs of one real and one fake count, since a plan moves "
+    "mass between those.": lambda *case: gap_of(*case[2:]) / steepest_within(*case),
+    "Your pairs are of reals alone. A plan moves mass from a real to a fake point: those pairs.": lambda x, y, f, g: (
+        gap_of(f, g) / steepest_within(x[:0], x, f[:0], f)
+    ),
+    "Your pairs are of fakes alone. A plan moves mass from a real to a fake point: those pairs.": lambda x, y, f, g: (
+        gap_of(f, g) / steepest_within(y[:0], y, g[:0], g)
+    ),
+    "You look at n pairs, the i-th real with the i-th fake. Every real may go to every fake: n·m pairs.": one_by_one,
+} | {
+    f"You add {eps:g} to the slope. Where weights are clipped slopes are as small as that: divide by the slope itself.": bound(
+        slope=lambda s, eps=eps: s.max() + eps
+    )
+    for eps in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+}
+
+
 def check_certificate(fn):
-    """Random points and scores; a critic that likes fakes; unequal numbers of real and fake."""
-    for seed, n, m, d, lean in [(20, 6, 6, 2, 2.0), (21, 5, 9, 3, 0.5), (22, 8, 6, 2, -1.5), (23, 7, 4, 1, 2.0)]:
-        real, fake = random(seed, n, d), random(seed + 10, m, d) + 1
-        real_scores, fake_scores = random(seed + 20, n) + lean, random(seed + 30, m)
-        inputs = dict(real=real, fake=fake, real_scores=real_scores, fake_scores=fake_scores)
-        x, y, f, g = (np.asarray(v, np.float64) for v in inputs.values())
-        gap, rises = f.mean() - g.mean(), abs(f[:, None] - g)
-        way = np.linalg.norm(x[:, None] - y, axis=-1)
-        steepest = (rises / way).max()
-        every, scores = np.concatenate([x, y]), np.concatenate([f, g])
-        apart = np.linalg.norm(every[:, None] - every, axis=-1) + np.eye(n + m)
-        anywhere = (abs(scores[:, None] - scores) / apart).max()
-        signed = ((f[:, None] - g) / way).max()
-        suspects = [
-            (
-                abs(gap) / steepest,
-                "You take the gap's absolute value. A critic that prefers fakes certifies nothing: leave it negative.",
-            ),
-            (
-                gap,
-                "That is the gap of the scores. It bounds W1 only for a critic of slope 1: divide by the "
-                "steepest slope.",
-            ),
-            (
-                -gap / steepest,
-                "The sign is flipped: the critic should score *real* high, so the gap is real less fake.",
-            ),
-            (
-                gap * steepest,
-                "You multiply by the steepest slope. A critic K times too steep has a gap K times too large: divide.",
-            ),
-            (
-                gap / (rises / way).mean(),
-                "You divide by the mean slope. Some pairs rise faster, and it can exceed W1: take the maximum.",
-            ),
-            (
-                gap / (rises / way**2).max(),
-                "You divide the rises by squared distances. A slope is rise over distance.",
-            ),
-            (
-                gap / (rises.max() / way.max()),
-                "The largest rise over the largest distance is no slope: divide pair by pair, then take the maximum.",
-            ),
-            (
-                gap / (rises.max() / way.min()),
-                "The largest rise over the smallest distance is no slope of any pair: divide pair by pair, then "
-                "take the maximum.",
-            ),
-            (
-                gap / (rises / abs(x[:, None] - y).sum(-1)).max(),
-                "You add up the coordinates' distances. The way is Euclidean: jnp.linalg.norm(…, axis=-1).",
-            ),
-            (gap / (rises / way).min(), "You divide by the flattest pair. The certificate needs the steepest one."),
-            (
-                gap / signed,
-                "You take the largest rise *towards real*. A fall is a slope, too: absolute values first.",
-            ),
-            (
-                gap / anywhere,
-                "Yours is a true bound, but looser than it need be: only pairs of one real and one fake count, "
-                "since a plan moves mass between those.",
-            ),
-        ]
-        if n == m:
-            paired = (abs(f - g) / np.linalg.norm(x - y, axis=-1)).max()
-            words = "You look at n pairs, the i-th real with the i-th fake. Every real may go to every fake: n·m pairs."
-            suspects.append((gap / paired, words))
-        got, right = fn(**inputs), gap / steepest
-        recognise(got, *suspects, right=right)
-        same(got, right, inputs=inputs, rtol=1e-4, atol=1e-5, what="bound")
+    """Random points and scores; a critic that likes fakes; flat ones; unequal numbers of real and fake; the time it takes."""
+    cases = []
+    for seed, n, m, d, lean, scale in [
+        (20, 6, 6, 2, 2.0, 1.0),
+        (29, 5, 9, 3, 0.5, 1.0),
+        (22, 8, 6, 2, -1.5, 1.0),
+        (23, 8, 6, 2, 2.0, 0.02),
+        (27, 5, 9, 3, 2.0, 1e-6),  # a clipped critic's
+    ]:
+        scores = scale * (random(seed + 20, n) + lean), scale * random(seed + 30, m)
+        cases.append((random(seed, n, d), random(seed + 10, m, d) + 1, *scores))
+    right = [float(bound()(*case)) for case in cases]
+    words = "real", "fake", "real_scores", "fake_scores"
+    for got, wanted, case in zip(recognised(fn, cases, right, WRONG_BOUNDS), right, cases, strict=True):
+        same(got, wanted, inputs=dict(zip(words, case, strict=True)), rtol=1e-4, atol=1e-5, what="bound")
+    case = random(26, 60, 2), random(27, 50, 2), random(28, 60), random(29, 50)
+    # Twice, as the first time JAX may compile.
+    if seconds(fn, *case) > 0.15 and (spent := seconds(fn, *case)) > max(0.15, 50 * seconds(certificate, *case)):
+        raise Mistake(
+            f"Right, but slow: {spent:.1f} s for 60 and 50 points. The notebook asks 150 times, of 200 and 200. No Python "
+            "loop over pairs: real_scores[:, None] - fake_scores has them all."
+        )
 
 
 @define(
@@ -180,17 +324,28 @@ def certificate(real, fake, real_scores, fake_scores):
 
 
 def check_between(fn):
-    """The share of real, entry by entry: one a sample, different between samples, uniform on [0, 1], from the key."""
-    for seed, shape in [(40, (2000, 3)), (41, (1000, 4, 4, 2))]:
+    """The share of real, entry by entry: one a sample, then under jit from many keys, as the notebook draws it: each
+    sample's uniform on [0, 1], independent of the others'."""
+    for seed, shape in [(40, (200, 3)), (41, (60, 4, 4, 2))]:
         real, fake = random(seed, *shape), random(seed + 1, *shape) + 6  # never near each other
-        got = fn(real, fake, jax.random.key(seed))
+        try:
+            got = fn(real, fake, jax.random.key(seed))
+        except (TypeError, ValueError) as error:
+            if len(shape) == 2 or "shape" not in str(error):
+                raise
+            raise Mistake(
+                "Points (B, 3) work, and images (B, 4, 4, 2) do not: their ε needs shape (B, 1, 1, 1), as many ones as a "
+                f"sample has axes.\n{str(error).splitlines()[0]}"
+            ) from error
+        if len(shape) == 2 and np.ndim(got) == 4:
+            raise Mistake(
+                "Your ε has shape (B, 1, 1, 1) for points (B, 3), too: as many ones as a sample has axes, `real.ndim - 1`."
+            )
         fit(got, real)
-        shares = (np.asarray(got, np.float64) - np.asarray(fake)) / np.asarray(real - fake)
-        shares = shares.reshape(len(shares), -1)
         if not jnp.isfinite(got).all():
             raise Mistake("The points hold values that are not finite: does your share of the way divide by something?")
+        shares = shares_of_real(got, real, fake)
         within, first = np.ptp(shares, axis=1), shares[:, 0]
-        # Each entry's share is found by a division of differences, so rounding leaves about 1e-6 of it.
         if within.max() > 1e-3:
             if np.ptp(shares, axis=0).max() < 1e-3:
                 raise Mistake(
@@ -213,18 +368,47 @@ def check_between(fn):
             )
         if (np.minimum(abs(first), abs(first - 1)) < 1e-3).all():
             raise Mistake("Each of your samples is a real or a fake one. Points *between* them are asked for.")
-        # Kolmogorov-Smirnov: a uniform draw exceeds 1.95/√n once in a thousand keys, and the key is fixed.
-        gap = abs(np.sort(first) - (np.arange(len(first)) + 0.5) / len(first)).max()
-        if gap > 1.95 / len(first) ** 0.5:
-            raise Mistake(
-                f"Your ε lies in [0, 1] but is not uniform there: its mean is {first.mean():.2f} and its standard deviation "
-                f"{first.std():.2f}, expected 0.50 and 0.29."
-            )
     key = jax.random.key(7)
     if not np.array_equal(fn(real, fake, key), fn(real, fake, key)):
         raise Mistake("The same key gives two different results: draw with jax.random and the key you are given.")
     if np.array_equal(fn(real, fake, key), fn(real, fake, jax.random.key(8))):
         raise Mistake("Two different keys give the same points: use the key you are given.")
+    real, fake = random(44, 6, 2), random(45, 6, 2) + 6
+    jitted = jax.jit(lambda key: fn(real, fake, key))
+    drawn = [jitted(key) for key in jax.random.split(jax.random.key(46), 400)]
+    drawn = np.stack([shares_of_real(got, real, fake)[:, 0] for got in drawn])  # (400, 6)
+    if np.ptp(drawn, axis=0).max() < 1e-3:
+        raise Mistake(
+            "Under jit, as the notebook calls it, yours gives the same points for all keys: draw with jax.random."
+        )
+    if (drawn < -1e-3).any() or (drawn > 1 + 1e-3).any():
+        raise Mistake("Some of your ε lie outside [0, 1]: jax.random.uniform, not normal.")
+    # Kolmogorov-Smirnov: a uniform draw exceeds 1.95/√n once in a thousand keys, and the keys are fixed.
+    if gap_from_uniform(drawn.ravel()) > 1.95 / drawn.size**0.5:
+        raise Mistake(
+            f"Your ε lies in [0, 1] but is not uniform there: its mean is {drawn.mean():.2f} and its standard deviation "
+            f"{drawn.std():.2f}, expected 0.50 and 0.29."
+        )
+    if max(map(gap_from_uniform, drawn.T)) > 2.2 / len(drawn) ** 0.5:
+        raise Mistake(
+            "Over the batch your ε is uniform, and each sample's is not: over many keys the first sample's mean is "
+            f"{drawn[:, 0].mean():.2f}, the last one's {drawn[:, -1].mean():.2f}. Draw them independently: no sorting, no "
+            "places set out beforehand."
+        )
+    if (together := np.corrcoef(drawn.T) - np.eye(6)).max() > 0.99:
+        raise Mistake("Several samples of a batch have the same ε in yours: draw one for each.")
+    if abs(together).max() > 0.35:
+        raise Mistake("The ε of two samples of a batch hang together in yours: draw one for each, independently.")
+
+
+def shares_of_real(got, real, fake):
+    """(B, entries of a sample). Found by a division of differences, so rounding leaves about 1e-6 of it."""
+    shares = (np.asarray(got, np.float64) - np.asarray(fake)) / np.asarray(real - fake)
+    return shares.reshape(len(shares), -1)
+
+
+def gap_from_uniform(x):
+    return abs(np.sort(x) - (np.arange(len(x)) + 0.5) / len(x)).max()
 
 
 @define(
@@ -248,72 +432,154 @@ def between(real, fake, key):
 # --- 08.penalty -----------------------------------------------------------------------------------------------------
 
 
+def slopes_at(w, a, points):
+    """Of the critic ⟨w, x⟩ + ½ ⟨a, x²⟩: (B, ...) in float64."""
+    return np.asarray(w, np.float64) + np.asarray(a, np.float64) * np.asarray(points, np.float64)
+
+
+def norms_at(*case, order=2):
+    return np.linalg.norm(slopes_at(*case).reshape(len(case[-1]), -1), ord=order, axis=1)
+
+
+def of_norms(combine, **settings):
+    """A wrong penalty made of the right norms (B,), or of others."""
+    return lambda *case: combine(norms_at(*case, **settings))
+
+
+def of_slopes(combine):
+    return lambda *case: combine(slopes_at(*case))
+
+
+def over(axes):
+    """With a norm over these axes."""
+    return of_slopes(lambda s: ((np.sqrt((s**2).sum(axes)) - 1) ** 2).mean())
+
+
+WRONG_PENALTIES = {
+    "Your norm runs over the last axis alone, the channels. A sample's slope has all its entries: sum over every axis but "
+    "the first.": over(-1),
+    "Your norm runs over axis 1 alone. A sample's slope has all its entries: sum over every axis but the first.": over(
+        1
+    ),
+    "Your norm runs over the samples, axis 0. One norm for each sample: every axis but the first.": over(0),
+    "Your norm leaves the last axis out, not the first. One norm for each sample: every axis but the first.": of_slopes(
+        lambda s: ((np.sqrt((s**2).sum(tuple(range(s.ndim - 1)))) - 1) ** 2).mean()
+    ),
+    "Your norm runs over the whole batch. One norm for each sample: leave out the first axis.": of_slopes(
+        lambda s: (np.sqrt((s**2).sum()) - 1) ** 2
+    ),
+    "You average the slopes over the batch first. Each sample has its own norm.": of_slopes(
+        lambda s: (np.sqrt((s.mean(0) ** 2).sum()) - 1) ** 2
+    ),
+    "You average the squares within a sample. ‖·‖² is their *sum*.": of_slopes(
+        lambda s: ((np.sqrt((s.reshape(len(s), -1) ** 2).mean(1)) - 1) ** 2).mean()
+    ),
+    "You add up the entries of the slope. ‖·‖ is the root of the sum of their squares.": of_slopes(
+        lambda s: ((s.reshape(len(s), -1).sum(1) - 1) ** 2).mean()
+    ),
+    "You pull every entry of the slope to 1. It is the norm of all entries together that should be 1.": of_slopes(
+        lambda s: ((s - 1) ** 2).mean()
+    ),
+    "You add up absolute values. ‖·‖ is the Euclidean norm.": of_norms(lambda n: ((n - 1) ** 2).mean(), order=1),
+    "You take the largest entry. ‖·‖ is the Euclidean norm.": of_norms(lambda n: ((n - 1) ** 2).mean(), order=np.inf),
+    "That is ‖∇‖², the penalty R1. WGAN-GP's pulls the norm to 1: (‖∇‖ − 1)².": of_norms(lambda n: (n**2).mean()),
+    "That is the mean norm. WGAN-GP's penalty pulls it to 1: (‖∇‖ − 1)².": of_norms(np.mean),
+    "A square root is missing: yours pulls the squared norm to 1.": of_norms(lambda n: ((n**2 - 1) ** 2).mean()),
+    "Yours is (‖∇‖ + 1)²: the sign of the 1 is wrong.": of_norms(lambda n: ((n + 1) ** 2).mean()),
+    "Yours is one-sided, it lets flat slopes pass. Here both sides pay: (‖∇‖ − 1)².": of_norms(
+        lambda n: (np.maximum(n - 1, 0) ** 2).mean()
+    ),
+    "Yours is one-sided, it lets steep slopes pass. Here both sides pay: (‖∇‖ − 1)².": of_norms(
+        lambda n: (np.maximum(1 - n, 0) ** 2).mean()
+    ),
+    "You sum over the batch. Take the mean.": of_norms(lambda n: ((n - 1) ** 2).sum()),
+    "You take the largest of the batch. Take the mean.": of_norms(lambda n: ((n - 1) ** 2).max()),
+    "You return a number for each sample. Take the mean.": of_norms(lambda n: (n - 1) ** 2),
+    "You take the mean of the norms first. Then steep and flat samples cancel: square each, then the mean.": of_norms(
+        lambda n: (n.mean() - 1) ** 2
+    ),
+    "You take the root of the mean square at the end: leave it out.": of_norms(lambda n: ((n - 1) ** 2).mean() ** 0.5),
+    "A square is missing: (‖∇‖ − 1)².": of_norms(lambda n: abs(n - 1).mean()),
+    "A square is missing: (‖∇‖ − 1)². Without it a flat critic would be rewarded.": of_norms(lambda n: (n - 1).mean()),
+    "You square twice: (‖∇‖ − 1)² is enough.": of_norms(lambda n: ((n - 1) ** 4).mean()),
+    "You multiply by the weight λ = 10. The notebook does that outside.": of_norms(
+        lambda n: 10 * ((n - 1) ** 2).mean()
+    ),
+    "You halve the penalty: the mean of (‖∇‖ − 1)² it is.": of_norms(lambda n: ((n - 1) ** 2).mean() / 2),
+    "You differentiate the *mean* of the logits, which divides each slope by B. Take the sum.": of_norms(
+        lambda n: ((n / len(n) - 1) ** 2).mean()
+    ),
+    "You differentiate the first logit alone, and the others' slopes are 0 then. Take the sum of the logits.": of_norms(
+        lambda n: ((n[0] - 1) ** 2 + len(n) - 1) / len(n)
+    ),
+    "You pull the *scores* to 1. It is their slope in x that should have norm 1: jax.grad.": lambda w, a, points: (
+        np.mean(((points * w + a * points**2 / 2).sum(tuple(range(1, points.ndim))) - 1) ** 2)
+    ),
+} | {
+    f"You add {eps:g} under the root, and the norm shows it. 1e-12 will do.": of_norms(
+        lambda n, eps=eps: ((np.sqrt(n**2 + eps) - 1) ** 2).mean()
+    )
+    for eps in (1e-3, 1e-2, 0.1, 1)
+}
+
+
 def check_penalty(fn):
-    """Critics whose slopes are known: a plane, a bowl, one over images; then the penalty's own slope at a flat point."""
-    for seed, shape in [(60, (4, 3)), (61, (5, 4, 4, 3))]:
+    """Critics whose slopes are known, a plane and a bowl, of points and images: the penalty and its slope in the
+    critic's weights, under jit as in training; then where the critic is flat."""
+
+    @jax.jit
+    def both(weights, points):
+        def value(weights):
+            w, a = weights
+            got = fn(lambda x: (x * w + a * x**2 / 2).sum(tuple(range(1, x.ndim))), points)
+            if not isinstance(got, jax.Array):
+                same(got, jnp.zeros(()), what="penalty")
+            return jnp.sum(got), got
+
+        (_, got), slopes = jax.value_and_grad(value, has_aux=True)(weights)
+        return got, slopes
+
+    cases = []
+    for seed, shape in [(60, (4, 3)), (61, (5, 4, 2, 3))]:
         points, w, a = random(seed, *shape), 0.3 * random(seed + 1, *shape[1:]), 0.3 + abs(random(seed + 2, *shape[1:]))
-        axes = tuple(range(1, len(shape)))
+        cases += [(w, 0 * a, points), (0 * w, a, points)]
+    slopes = []
 
-        def plane(x, w=w, axes=axes):
-            return (x * w).sum(axes)
+    def value(w, a, points):
+        got, slope = both((w, a), points)
+        slopes.append(slope)
+        return got
 
-        def bowl(x, a=a, axes=axes):
-            return (a * x**2).sum(axes) / 2
-
-        for critic, slopes in ((plane, np.broadcast_to(w, shape)), (bowl, np.asarray(a * points))):
-            got, n = fn(critic, points), len(points)
-            flat = np.asarray(slopes, np.float64).reshape(n, -1)
-            norms, channels = np.linalg.norm(flat, axis=1), np.linalg.norm(slopes, axis=-1)
-            right, whole = ((norms - 1) ** 2).mean(), np.linalg.norm(flat)
-            recognise(
-                got,
-                (
-                    ((channels - 1) ** 2).mean(),
-                    "Your norm runs over the last axis alone, the channels. A sample's slope has all its "
-                    "entries: sum over every axis but the first.",
-                ),
-                ((norms**2).mean(), "That is ‖∇‖², the penalty R1. WGAN-GP's pulls the norm to 1: (‖∇‖ − 1)²."),
-                (((norms**2 - 1) ** 2).mean(), "A square root is missing: yours pulls the squared norm to 1."),
-                (
-                    np.maximum(norms - 1, 0).__pow__(2).mean(),
-                    "Yours is one-sided, it lets flat slopes pass. Here both sides pay: (‖∇‖ − 1)².",
-                ),
-                (((norms - 1) ** 2).sum(), "You sum over the batch. Take the mean."),
-                (
-                    (norms.mean() - 1) ** 2,
-                    "You take the mean of the norms first. Then steep and flat samples cancel: square each, "
-                    "then the mean.",
-                ),
-                (
-                    (whole - 1) ** 2,
-                    "Your norm runs over the whole batch. One norm for each sample: leave out the first axis.",
-                ),
-                (
-                    ((norms / n - 1) ** 2).mean(),
-                    "You differentiate the *mean* of the logits, which divides each slope by B. Take the sum.",
-                ),
-                (((abs(flat).sum(1) - 1) ** 2).mean(), "You add up absolute values. ‖·‖ is the Euclidean norm."),
-                (abs(norms - 1).mean(), "A square is missing: (‖∇‖ − 1)²."),
-                (
-                    ((flat - 1) ** 2).mean(),
-                    "You pull every entry of the slope to 1. It is the norm of all entries together that should be 1.",
-                ),
-                ((norms - 1).mean(), "A square is missing: (‖∇‖ − 1)². Without it a flat critic would be rewarded."),
-                right=right,
+    right = [((norms_at(*case) - 1) ** 2).mean() for case in cases]
+    found = recognised(value, cases, right, WRONG_PENALTIES)
+    for got, wanted, case in zip(found, right, cases, strict=True):
+        inputs = {"points": case[-1], "slopes": slopes_at(*case)}
+        same(got, wanted, inputs=inputs, rtol=1e-3, what="penalty")
+    for got, (w, a, points) in zip(slopes, cases, strict=True):
+        s, n = slopes_at(w, a, points), norms_at(w, a, points)
+        s *= (2 / len(n) * (1 - 1 / n)).reshape(-1, *[1] * w.ndim)
+        wanted = s.sum(0), (s * points).sum(0)
+        if not np.any(got[0]) and not np.any(got[1]):
+            raise Mistake(
+                "The value is right, and its slope in the critic's weights is 0: the critic would learn nothing from it. "
+                "Is the penalty cut off by stop_gradient, or by NumPy?"
             )
-            same(got, right, inputs={"points": points, "slopes": slopes}, rtol=1e-3, what="penalty")
-
-    def at_flat(a):
-        return fn(lambda x: a * (x**2).sum(1) / 2, jnp.array([[0.0, 0.0], [3.0, 4.0]]))
-
-    same(at_flat(1.0), 8.5, rtol=0.02, what="penalty of f(x) = ½‖x‖² at the points (0, 0), where f is flat, and (3, 4)")
-    slope = jax.grad(at_flat)(1.0)
-    if not np.isfinite(slope):
+        same(got, wanted, rtol=2e-3, atol=1e-4, what="slope of the penalty in the critic's weights")
+    (w, a, points) = cases[1]  # the bowl
+    points = points.at[0].set(0)
+    (got, slope), norms = both((w, a), points), norms_at(w, a, points)
+    where = f"penalty where the critic is flat at one of {len(points)} points"
+    if not np.isfinite(got) or not all(np.isfinite(part).all() for part in slope):
         raise Mistake(
-            f"The value is right, and its slope in the critic's weights is {slope}: at a point where the critic is flat "
-            "you take √0, whose slope is infinite. Add about 1e-12 under the root."
+            f"The value is right, and its slope in the critic's weights is {float(slope[1].ravel()[0])}: at a point where the "
+            "critic is flat you take √0, whose slope is infinite. Add about 1e-12 under the root."
+            if np.isfinite(got)
+            else f"The {where} is {float(got)}. Its norm there is 0: nothing may be divided by it."
         )
-    same(slope, 20.0, rtol=0.02, what="slope of the penalty in the critic's weight")
+    for eps in (1e-4, 1e-5):
+        if close(got, ((np.sqrt(norms**2 + eps) - 1) ** 2).mean()) and not close(got, ((norms - 1) ** 2).mean()):
+            raise Mistake(f"You add {eps:g} under the root, and a flat point pays too little. 1e-12 will do.")
+    same(got, ((norms - 1) ** 2).mean(), rtol=1e-3, what=where)
 
 
 @define(
@@ -348,35 +614,52 @@ def dense(x):
     return (lambda h: h @ w), (lambda h: jax.nn.leaky_relu(h) @ v)
 
 
-def critics(x):
-    """{words: (critic, does it mix?)}."""
-    first, rest = dense(x)
-    mean, var = jnp.full(16, 0.3), jnp.full(16, 2.0)
-    return {
-        "no normalisation": (lambda x: rest(first(x)), False),
-        "BatchNorm": (lambda x: rest(standardised(first(x), 0)), True),
-        "LayerNorm": (lambda x: rest(standardised(first(x), 1)), False),
-        "BatchNorm in evaluation, with fixed statistics": (lambda x: rest((first(x) - mean) / jnp.sqrt(var)), False),
-        "the batch's standard deviation as one more feature": (lambda x: rest(first(x)) + x.std(0).mean(), True),
-        "each logit less the batch's mean": (lambda x: rest(first(x)) - rest(first(x)).mean(), True),
-        "the last logit alone reading the first sample": (lambda x: rest(first(x)).at[-1].add(x[0].sum()), True),
-    }
+CRITICS = {  # words: (which of a small critic's two layers and x make the logits, does it mix?)
+    "no normalisation": (lambda first, rest, x: rest(first(x)), False),
+    "BatchNorm": (lambda first, rest, x: rest(standardised(first(x), 0)), True),
+    "LayerNorm": (lambda first, rest, x: rest(standardised(first(x), 1)), False),
+    "BatchNorm in evaluation, with fixed statistics": (
+        lambda first, rest, x: rest((first(x) - 0.3) / jnp.sqrt(2.0)),
+        False,
+    ),
+    "the batch's standard deviation as one more feature": (
+        lambda first, rest, x: rest(first(x)) + x.std(0).mean(),
+        True,
+    ),
+    "each logit less the batch's mean": (lambda first, rest, x: rest(first(x)) - rest(first(x)).mean(), True),
+}
+
+
+@jax.jit  # one compilation for all, instead of one a critic
+def known(which, x):
+    return jax.lax.switch(which, [lambda x, f=f: f(*dense(x), x) for f, _ in CRITICS.values()], x)
 
 
 WHY_NOT_SEEN = {
     "BatchNorm": "Reversing, repeating or doubling a batch leaves its mean and variance as they are, and shows nothing. "
     "Change *one* sample, and look at the other logits.",
-    "the last logit alone reading the first sample": "You look at some pairs only: any logit may read any other sample.",
     "each logit less the batch's mean": "The sum of these logits is 0 whatever x is, so its gradient is, too. Look at one "
     "logit at a time.",
 }
 
 
+@jax.jit  # once for all pairs
+def reads(x, reader, read, entries):
+    """A critic in which one sample's logit reads one other sample, and nothing else is mixed.
+
+    They are known by their first entry, wherever in the batch they are.
+    """
+    first, rest = dense(x)
+    both = (x[:, None, 0] == reader) & (x[:, 0] == read)
+    return rest(first(x)) + jnp.where(both, x @ entries, 0).sum(1)
+
+
 def check_mixes(fn):
-    """Seven critics of which it is known."""
+    """Six critics of which it is known; then for ten pairs of samples one where only the one's logit reads the other, in
+    one entry; at last, one that does so weakly."""
     x = random(82, 5, 3)
-    for name, (critic, expected) in critics(x).items():
-        got = fn(jax.jit(critic), x)  # jitted: one compilation a critic instead of one an operation
+    for which, (name, (_, expected)) in enumerate(CRITICS.items()):
+        got = fn(lambda x, which=which: known(which, x), x)
         if np.shape(got) == () and np.asarray(got).dtype == bool and bool(got) != expected:
             if expected:
                 why = WHY_NOT_SEEN.get(name, "Change one sample, and look at the other logits.")
@@ -388,6 +671,25 @@ def check_mixes(fn):
                 "depend on its *own* sample: leave that out."
             )
         same(got, expected, inputs={"x": x}, what=f"answer for a critic with {name}")
+    several = [(0, 4), (4, 0), (1, 3), (3, 1), (2, 1), (1, 2), (3, 2), (0, 2), (2, 4), (4, 3)]
+    several = [(i, j, n % 3) for n, (i, j) in enumerate(several)]
+    missed = [case for case in several if not seen(fn, x, *case)]
+    if missed:
+        i, j, k = missed[0]
+        raise Mistake(
+            f"You miss {len(missed)} of {len(several)} critics in each of which one logit reads one other sample, such as logit "
+            f"{i} entry {k} of sample {j}. Any logit may read any other sample, and any entry: look at all of them."
+        )
+    if not seen(fn, x, 3, 1, 0, 0.05):
+        raise Mistake(
+            "You miss a critic where one logit depends on another sample a little, by 0.05 of one entry: your tolerance is too "
+            "large, or the change you make too small."
+        )
+
+
+def seen(fn, x, i, j, k, strength=1.0):
+    who, entries = (x[i, 0], x[j, 0]), jnp.zeros(x.shape[1]).at[k].set(strength)
+    return bool(fn(lambda x: reads(x, *who, entries), x))
 
 
 @define(
@@ -417,64 +719,125 @@ def unit(x):
 
 
 def check_power_step(fn):
-    """One step from a random u on matrices of several shapes; fifty steps against the singular values."""
-    for seed, shape in [(90, (5, 3)), (91, (3, 6)), (92, (4, 4))]:
+    """One step from a random u on matrices of several shapes, the notebook's among them; many steps against the SVD."""
+    for seed, shape in [(90, (5, 3)), (91, (3, 6)), (92, (4, 4)), (93, (128, 64))]:
         matrix, u = random(seed, *shape), random(seed + 10, shape[1])
         m, start = np.asarray(matrix, np.float64), unit(np.asarray(u, np.float64))
         u = jnp.asarray(start, jnp.float32)
         v = unit(m @ start)
         new = unit(v @ m)
-        right = (v @ m @ new, new)
+        right = v @ m @ new, new
         got = fn(matrix, u)
-        if isinstance(got, tuple | list) and len(got) == 2 and np.ndim(got[0]) and not np.ndim(got[1]):
+        if isinstance(got, tuple | list) and len(got) == 2 and np.ndim(got[0]) == 1 and not np.ndim(got[1]):
             raise Mistake("Right number of things, in the wrong order: return σ, then u.")
         if not isinstance(got, tuple | list) and np.shape(got) == ():
             raise Mistake("You return σ alone. The next step starts from the new u: return both, (σ, u).")
-        fit(tuple(got) if isinstance(got, list) else got, right)
-        sigma, vector = got
-        recognise(
-            vector,
-            (start, "The u you return is the old one: the next step would start where this one did."),
-            (v @ m, "The u you return is not divided by its length: it grows by σ at each step."),
-            (
-                m.T @ (m @ start),
-                "Nothing is divided by its length in yours: u grows by σ² at each step, until it overflows.",
-            ),
-            (-new, "Your u points the other way: no sign is needed."),
-            right=new,
-        )
-        if shape[0] == shape[1]:
+        if not isinstance(got, tuple | list) and np.shape(got) == new.shape:
+            raise Mistake("You return u alone. Return both, (σ, u): σ is v @ matrix @ u.")
+        if isinstance(got, tuple | list) and len(got) == 3:
+            raise Mistake("You return three things; asked for are σ and the next u alone, for v follows from u.")
+        if isinstance(got, tuple | list) and len(got) == 2:
+            sigma, vector = got
+            values, rows = np.linalg.svd(m)[1:]
             recognise(
                 vector,
                 (v, "You return v, which belongs to the other side of the matrix. Multiply back: v @ matrix."),
+                (start, "The u you return is the old one: the next step would start where this one did."),
+                (v @ m, "The u you return is not divided by its length: it grows by σ at each step."),
                 (
-                    unit(m @ (m @ start)),
-                    "You multiply by the matrix twice. The way back is by its transpose: v @ matrix.",
+                    m.T @ (m @ start),
+                    "Nothing is divided by its length in yours: u grows by σ² at each step, until it overflows.",
                 ),
-                (unit(m @ (start @ m)), "Your u is on the wrong side: first v = matrix @ u, then u = v @ matrix."),
+                (-new, "Your u points the other way: no sign is needed."),
+                (rows[0], "That is the SVD's u. One step from the u you are given: through the matrix and back."),
+                (-rows[0], "That is the SVD's u. One step from the u you are given: through the matrix and back."),
+                *(
+                    (steps(m, start, n), f"You make {n} steps in one. One is enough: through the matrix and back.")
+                    for n in (2, 3, 5, 10, 20, 50, 100)
+                ),
+                *(
+                    (
+                        new / np.linalg.norm(new, ord),
+                        f"The u you return is divided by {words}. Its length is the root of the sum of squares.",
+                    )
+                    for ord, words in ((1, "the sum of its absolute values"), (np.inf, "its largest entry"))
+                ),
+                (
+                    new / np.linalg.norm(m @ start),
+                    "You divide u by the length of v. By its own: u / jnp.linalg.norm(u).",
+                ),
+                (
+                    unit(abs(m).T @ (abs(m) @ start)),
+                    "You take the matrix's absolute values. Signs count: through the matrix as it is.",
+                ),
+                *several_back(m, start),
                 right=new,
             )
-        recognise(
-            sigma,
-            (
-                np.linalg.norm(m @ start),
-                "Your σ uses the old u. After the step v @ matrix @ u, with the new u, is nearer.",
-            ),
-            (np.linalg.norm(m @ start) ** 2, "Your σ is a square, and of the old u. Take v @ matrix @ u."),
-            (right[0] ** 2, "Your σ is squared: ‖matrixᵀ matrix u‖ grows by σ² a step. Take v @ matrix @ u."),
-            (
-                np.linalg.norm(m),
-                "That is the Frobenius norm, the root of *all* squared singular values. σ is the largest one.",
-            ),
-            (start @ m.T @ m @ start, "Your σ is a square, and of the old u. Take v @ matrix @ u."),
-            right=right[0],
-        )
+            for side in (v, new):  # not unit vectors, whatever their lengths
+                if np.shape(vector) == np.shape(side) and np.isfinite(vector).all() and np.any(vector):
+                    length = np.linalg.norm(np.asarray(vector, np.float64))
+                    if close(np.asarray(vector) / length, side) and not close(length, 1.0):
+                        raise Mistake(
+                            f"The u you return has length {length:.3g}: divide by it, u / jnp.linalg.norm(u), for v and for u."
+                        )
+            if close(vector, new):
+                recognise(sigma, *wrong_sigmas(m, start, v, new, values), right=right[0])
+                if close(
+                    sigma, np.linalg.norm(m @ new)
+                ):  # as good: not below v @ matrix @ u, and never above the largest
+                    right = np.linalg.norm(m @ new), new
+        fit(tuple(got) if isinstance(got, list) else got, right)
         same(tuple(got), right, inputs={"matrix": matrix, "u": u}, rtol=1e-4, what="result (σ, u)")
-    for _ in range(200):
-        sigma, u = fn(matrix, u)
-    largest = np.linalg.svd(m)[1][0]
-    same(
-        sigma, largest, inputs={"matrix": matrix}, rtol=1e-3, what="σ after 200 steps, less the largest singular value,"
+        if shape == (4, 4):
+            for _ in range(200):
+                sigma, u = fn(matrix, u)
+            largest = values[0]
+            same(sigma, largest, inputs={"matrix": matrix}, rtol=1e-3, what="σ after 200 steps, against the SVD,")
+
+
+def steps(m, u, n):
+    for _ in range(n):
+        u = unit(m.T @ (m @ u))
+    return u
+
+
+def several_back(m, u):
+    """Mistakes that only a square matrix lets pass."""
+    if m.shape[0] != m.shape[1]:
+        return ()
+    return (
+        (unit(m @ (m @ u)), "You multiply by the matrix twice. The way back is by its transpose: v @ matrix."),
+        (unit(m @ (u @ m)), "Your u is on the wrong side: first v = matrix @ u, then u = v @ matrix."),
+    )
+
+
+def wrong_sigmas(m, start, v, new, values):
+    old = np.linalg.norm(m @ start)
+    return (
+        (old, "Your σ uses the old u. After the step v @ matrix @ u, with the new u, is nearer."),
+        (old**2, "Your σ is a square, and of the old u. Take v @ matrix @ u."),
+        ((v @ m @ new) ** 2, "Your σ is squared: ‖matrixᵀ matrix u‖ grows by σ² a step. Take v @ matrix @ u."),
+        (np.linalg.norm(m @ new) ** 2, "Your σ is squared. Take v @ matrix @ u, or the length of matrix @ u."),
+        (
+            np.linalg.norm(m.T @ (m @ start)),
+            "Yours is a length after two trips through the matrix, σ². Take v @ matrix @ u.",
+        ),
+        (
+            old * (v @ m @ new),
+            "Your v is not divided by its length, so σ comes twice. Take v @ matrix @ u of unit vectors.",
+        ),
+        (start @ new, "That is how far u turns. σ is v @ matrix @ u."),
+        (-(v @ m @ new), "The sign of your σ is flipped: v @ matrix @ u is positive."),
+        (1 / (v @ m @ new), "You return 1/σ. The notebook divides by σ itself."),
+        (
+            np.linalg.norm(m),
+            "That is the Frobenius norm, the root of *all* squared singular values. σ is the largest one.",
+        ),
+        (np.linalg.norm(m) / np.sqrt(m.shape[1]), "That is the mean square stretch. σ is the largest."),
+        (abs(m).max(), "That is the largest entry of the matrix. σ is its largest stretch, v @ matrix @ u."),
+        (values[0], "That is the SVD's σ, of many steps. Asked for is the estimate after this one: v @ matrix @ u."),
+        (values.sum(), "That is the sum of the singular values. σ is the largest one."),
+        ([v @ m @ new], "Your σ is an array (1,): a number is asked for, v @ matrix @ u of two vectors."),
     )
 
 
@@ -491,7 +854,7 @@ def check_power_step(fn):
     ),
 )
 def power_step(matrix, u):
-    """One power iteration on matrix (m, n) from the unit vector u (n,): (estimate of the largest σ, the next u)."""
+    """One power iteration on matrix (m, n) from unit vector u (n,): (the largest σ, by the next u; the next u)."""
     v = matrix @ u
     v = v / jnp.linalg.norm(v)
     u = v @ matrix

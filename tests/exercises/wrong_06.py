@@ -1,5 +1,6 @@
 """Wrong answers to the exercises of notebook 06, each with words of the message that names its mistake."""
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
@@ -57,6 +58,32 @@ def wrong_axis(probs):
 def zero_log_zero(probs):
     with np.errstate(all="ignore"):
         return np.exp((probs * np.log(probs / probs.mean(0))).sum(1).mean())
+
+
+def ten_splits(probs):
+    return np.mean([np.exp(divergences(part).mean()) for part in np.array_split(probs, 10)])
+
+
+def hard_labels(probs):
+    sure = np.eye(probs.shape[1])[probs.argmax(1)]
+    return np.exp(divergences(sure).mean())
+
+
+def median_divergence(probs):
+    return np.exp(np.median(divergences(probs)))
+
+
+def unweighted(probs):
+    return np.exp(np.log(np.clip(probs, 1e-12, 1) / np.clip(probs.mean(0), 1e-12, 1)).sum(1).mean())
+
+
+def large_epsilon(probs):
+    return np.exp((probs * np.log((probs + 1e-2) / (probs.mean(0) + 1e-2))).sum(1).mean())
+
+
+def absent_class(probs):
+    with np.errstate(all="ignore"):
+        return np.exp((probs * (np.log(probs + 1e-12) - np.log(probs.mean(0)))).sum(1).mean())
 
 
 # --- frechet_distance
@@ -153,10 +180,40 @@ def not_clipped(a, b):
         with np.errstate(all="ignore"):
             values, vectors = np.linalg.eigh(p)
             half = vectors * np.sqrt(values) @ vectors.T
-            values = np.linalg.eigvalsh(half @ q @ half) if np.isfinite(half).all() else np.array([np.nan])
-            return np.sqrt(values).sum()
+            return np.sqrt(np.linalg.eigvalsh(half @ q @ half)).sum()
 
     return assemble(a, b, trace)
+
+
+def not_clipped_at_last(a, b):
+    with np.errstate(all="ignore"):
+        return assemble(a, b, lambda p, q: np.sqrt(np.linalg.eigvalsh(root(p) @ q @ root(p))).sum())
+
+
+def uncentred(a, b):
+    return assemble(a, b, cov=lambda x: x.T @ x / (len(x) - 1))
+
+
+def singular_values(a, b):
+    return assemble(a, b, lambda p, q: np.sqrt(np.linalg.svd(p @ q)[1]).sum())
+
+
+def no_root(a, b):
+    return assemble(a, b, lambda p, q: np.trace(p @ q))
+
+
+def truncated(a, b):
+    return assemble(a[: len(b)], b[: len(a)])
+
+
+def ridge(a, b):
+    return assemble(a, b, lambda p, q: cross(p + 0.01 * np.eye(len(p)), q + 0.01 * np.eye(len(q))))
+
+
+def in_jax(a, b):
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    p, q = jnp.cov(a, rowvar=False), jnp.cov(b, rowvar=False)
+    return jnp.sum((a.mean(0) - b.mean(0)) ** 2) + jnp.trace(p) + jnp.trace(q) - 2 * jnp.float32(cross(p, q))
 
 
 def in_float32(a, b):
@@ -247,6 +304,54 @@ def counted(real, fake, k=3):
     return precision * len(fake), recall * len(real)
 
 
+def edge_left_out(real, fake, k=3):
+    between, r, f = gaps(real, fake), radii(real, k), radii(fake, k)
+    return (between < r[:, None]).any(0).mean(), (between < f).any(1).mean()
+
+
+def always_three(real, fake, k=3):
+    return balls(real, fake, radii(real, 3), radii(fake, 3))
+
+
+def another_default(real, fake, k=5):
+    return balls(real, fake, radii(real, k), radii(fake, k))
+
+
+def by_argsort(real, fake, k=3):
+    return balls(real, fake, *(np.argsort(gaps(x, x), axis=1)[:, k] for x in (real, fake)))
+
+
+def farthest(real, fake, k=3):
+    return balls(real, fake, *(np.sort(gaps(x, x), axis=1)[:, -k] for x in (real, fake)))
+
+
+def one_row(real, fake, k=3):
+    return balls(real, fake, *(np.sort(gaps(x, x), axis=1)[k] for x in (real, fake)))
+
+
+def to_the_other_set(real, fake, k=3):
+    between = np.sort(gaps(real, fake), axis=1)[:, k - 1], np.sort(gaps(fake, real), axis=1)[:, k - 1]
+    return balls(real, fake, *between)
+
+
+def k_balls(real, fake, k=3):
+    return balls(real, fake, radii(real, k), radii(fake, k), lambda inside, axis: inside.sum(axis) >= k)
+
+
+def rest(real, fake, k=3):
+    precision = balls(real, fake, radii(real, k), radii(fake, k))[0]
+    return precision, 1 - precision
+
+
+def pair_by_pair(real, fake, k=3):
+    def apart(x, y):
+        return np.array([[sum((a - b) ** 2 for a, b in zip(p, q, strict=True)) for q in y] for p in x]) ** 0.5
+
+    r, f = (np.sort(apart(x, x), axis=1)[:, k] for x in (real, fake))
+    between = apart(real, fake)
+    return (between <= r[:, None]).any(0).mean(), (between <= f).any(1).mean()
+
+
 # --- nearer
 
 
@@ -295,6 +400,30 @@ def number_of_pairs(heldout, samples):
     return (s < h).sum() + (s == h).sum() / 2
 
 
+def without_ties(heldout, samples):
+    s, h = meetings(heldout, samples)
+    with np.errstate(all="ignore"):
+        return (s < h).mean() / (s != h).mean()
+
+
+def wins_less_losses(heldout, samples):
+    s, h = meetings(heldout, samples)
+    return np.sign(h - s).mean()
+
+
+def whole_numbers(heldout, samples):
+    s, h = meetings(heldout.astype(int), samples.astype(int))
+    return (s < h).mean() + (s == h).mean() / 2
+
+
+def under_the_smallest(heldout, samples):
+    return (samples < heldout.min()).mean()
+
+
+def sorted_first(heldout, samples):
+    return one_by_one(np.sort(heldout), np.sort(samples))
+
+
 # --- at_infinity
 
 
@@ -334,6 +463,26 @@ def last_two(sizes, values):
     return np.polyfit(1 / sizes[-2:], values[-2:], 1)[1]
 
 
+def never_below_0(sizes, values):
+    return max(0.0, np.polyfit(1 / sizes, values, 1)[1])
+
+
+def absolute(sizes, values):
+    return abs(np.polyfit(1 / sizes, values, 1)[1])
+
+
+def weighted(sizes, values):
+    return np.polyfit(1 / sizes, values, 1, w=np.sqrt(sizes))[1]
+
+
+def parabola(sizes, values):
+    return np.polyfit(1 / sizes, values, 2)[-1]
+
+
+def power(sizes, values):
+    return np.exp(np.polyfit(np.log(sizes), np.log(abs(values)), 1)[1])
+
+
 WRONG = {
     "06.inception_score": [
         (exp_missing, "The exponential is missing"),
@@ -345,8 +494,14 @@ WRONG = {
         (variety_only, "only the variety"),
         (sureness_only, "verdicts alone"),
         (kl_reversed, "asked for is KL(p(y|x)"),
-        (wrong_axis, "you take axis 1"),
+        (wrong_axis, "you take axis 1, which is 1/K"),
         (zero_log_zero, "0 log 0 counts as 0"),
+        (ten_splits, "ten splits"),
+        (hard_labels, "hard labels"),
+        (median_divergence, "the median over the samples"),
+        (unweighted, "are not weighted"),
+        (large_epsilon, "too much for small probabilities"),
+        (absent_class, "a class never occurs"),
     ],
     "06.frechet_distance": [
         (divided_by_n, "N − 1 below"),
@@ -362,10 +517,17 @@ WRONG = {
         (mean_square, "summed over the features"),
         (covariances_by_entry, "squared difference of entries"),
         (means_only, "compare the means alone"),
-        (rooted, "square root of the expected one"),
+        (rooted, "root of the distance"),
         (imaginary, "complex number"),
         (matrix_root, "complex number"),
         (not_clipped, "Clip eigenvalues at 0"),
+        (not_clipped_at_last, "Clip eigenvalues at 0"),
+        (uncentred, "not centred"),
+        (singular_values, "are not its eigenvalues"),
+        (no_root, "The matrix root is missing"),
+        (truncated, "You leave samples out"),
+        (ridge, "to the diagonals"),
+        (in_jax, "float32"),
         (in_float32, "float64 first"),
     ],
     "06.precision_recall": [
@@ -383,6 +545,16 @@ WRONG = {
         (nearest_only, "only the nearest point"),
         (radii_squared, "squared radii"),
         (counted, "take the mean"),
+        (edge_left_out, "on the edge of a ball"),
+        (always_three, "whatever k is"),
+        (another_default, "keep the default"),
+        (by_argsort, "np.argsort gives the places"),
+        (farthest, "k-th *farthest*"),
+        (one_row, "all of one point"),
+        (to_the_other_set, "the *other* set, the k-th nearest."),
+        (k_balls, "not k of them"),
+        (rest, "1 less precision"),
+        (pair_by_pair, "No Python loop over pairs"),
     ],
     "06.nearer": [
         (farther, "is *farther* off"),
@@ -394,6 +566,11 @@ WRONG = {
         (under_the_median, "median held-out distance"),
         (yes_or_no, "yes or no"),
         (number_of_pairs, "divide by their number"),
+        (without_ties, "You leave ties out"),
+        (wins_less_losses, "from −1 to 1"),
+        (whole_numbers, "round the distances"),
+        (under_the_smallest, "*all* held-out points"),
+        (sorted_first, "after sorting"),
     ],
     "06.at_infinity": [
         (slope, "the slope of the line"),
@@ -405,5 +582,10 @@ WRONG = {
         (at_the_last, "at the last n"),
         (through_all, "follows the noise"),
         (last_two, "last two sizes only"),
+        (never_below_0, "cut the value off at 0"),
+        (absolute, "the absolute value"),
+        (weighted, "You weight the sizes"),
+        (parabola, "a parabola"),
+        (power, "You fit logarithms"),
     ],
 }

@@ -47,6 +47,26 @@ def to_the_nearest(x, y):
     return jnp.abs(x[:, None] - y).min(1).mean()
 
 
+def method_of_jax(x, y):
+    return abs(x.sort() - y.sort()).mean()
+
+
+def x_alone(x, y):
+    return jnp.abs(jnp.sort(x) - y).mean()
+
+
+def by_size(x, y):
+    return jnp.abs(jnp.sort(jnp.abs(x)) - jnp.sort(jnp.abs(y))).mean()
+
+
+def places(x, y):
+    return jnp.abs(jnp.argsort(x) - jnp.argsort(y)).mean()
+
+
+def euclidean(x, y):
+    return jnp.linalg.norm(jnp.sort(x) - jnp.sort(y))
+
+
 # --- certificate
 
 
@@ -108,6 +128,35 @@ def every_pair(real, fake, real_scores, fake_scores):
     return gap_alone(real, fake, real_scores, fake_scores) / (jnp.abs(f[:, None] - f) / apart).max()
 
 
+def slope_from_1(real, fake, real_scores, fake_scores):
+    steepest = slopes(real, fake, real_scores, fake_scores).max()
+    return gap_alone(real, fake, real_scores, fake_scores) / jnp.maximum(steepest, 1)
+
+
+def slope_and_epsilon(real, fake, real_scores, fake_scores):
+    steepest = slopes(real, fake, real_scores, fake_scores).max()
+    return gap_alone(real, fake, real_scores, fake_scores) / (steepest + 1e-6)
+
+
+def never_below_0(real, fake, real_scores, fake_scores):
+    steepest = slopes(real, fake, real_scores, fake_scores).max()
+    return jnp.maximum(gap_alone(real, fake, real_scores, fake_scores), 0) / steepest
+
+
+def nearest_pair(real, fake, real_scores, fake_scores):
+    way = jnp.linalg.norm(real[:, None] - fake, axis=-1)
+    slope = slopes(real, fake, real_scores, fake_scores).ravel()[way.argmin()]
+    return gap_alone(real, fake, real_scores, fake_scores) / slope
+
+
+def pair_by_pair(real, fake, real_scores, fake_scores):
+    steepest = 0.0
+    for x, f in zip(real, real_scores, strict=True):
+        for y, g in zip(fake, fake_scores, strict=True):
+            steepest = max(steepest, float(jnp.abs(f - g) / jnp.linalg.norm(x - y)))
+    return gap_alone(real, fake, real_scores, fake_scores) / steepest
+
+
 # --- between
 
 
@@ -166,6 +215,27 @@ def numpys_state(real, fake, key):
 def weights_do_not_add_up(real, fake, key):
     first, second = jax.random.uniform(key, (2, *for_each(real)))
     return first * real + second * fake
+
+
+def through_numpy(real, fake, key):
+    return mixed(np.asarray(jax.random.uniform(key, for_each(real))), real, fake)
+
+
+def shared_by_two(real, fake, key):
+    share = jnp.repeat(jax.random.uniform(key, (len(real) // 2,)), 2)
+    return mixed(share.reshape(for_each(real)), real, fake)
+
+
+def in_order(real, fake, key):
+    return mixed(jnp.sort(jax.random.uniform(key, (len(real),))).reshape(for_each(real)), real, fake)
+
+
+def points_only(real, fake, key):
+    return mixed(jax.random.uniform(key, (len(real), 1)), real, fake)
+
+
+def images_only(real, fake, key):
+    return mixed(jax.random.uniform(key, (len(real), 1, 1, 1)), real, fake)
 
 
 # --- penalty
@@ -235,6 +305,44 @@ def cut_off(critic, points):
     return ((jax.lax.stop_gradient(norms_of(critic, points)) - 1) ** 2).mean()
 
 
+def squares(critic, points):
+    return (slope_of(critic, points) ** 2).sum(tuple(range(1, points.ndim)))
+
+
+def much_under_the_root(critic, points):
+    return ((jnp.sqrt(squares(critic, points) + 1e-4) - 1) ** 2).mean()
+
+
+def python_if(critic, points):
+    norms = [jnp.sqrt(q) if q > 0 else 0 * q for q in squares(critic, points)]
+    return ((jnp.stack(norms) - 1) ** 2).mean()
+
+
+def where_after_the_root(critic, points):
+    q = squares(critic, points)
+    return ((jnp.where(q > 0, jnp.sqrt(q), 0) - 1) ** 2).mean()
+
+
+def to_a_float(critic, points):
+    return float(((norms_of(critic, points) - 1) ** 2).mean())
+
+
+def mean_square(critic, points):
+    return ((jnp.sqrt((slope_of(critic, points) ** 2).mean(tuple(range(1, points.ndim))) + 1e-12) - 1) ** 2).mean()
+
+
+def ten_times(critic, points):
+    return 10 * ((norms_of(critic, points) - 1) ** 2).mean()
+
+
+def of_the_scores(critic, points):
+    return ((critic(points) - 1) ** 2).mean()
+
+
+def flat_ones_only(critic, points):
+    return (jax.nn.relu(1 - norms_of(critic, points)) ** 2).mean()
+
+
 # --- mixes
 
 
@@ -264,6 +372,51 @@ def of_the_sum(critic, x):
 
 def first_logit_only(critic, x):
     return bool((jax.grad(lambda x: critic(x)[0])(x)[1:] != 0).any())
+
+
+def first_sample_only(critic, x):
+    return bool((abs(critic(x.at[0].add(1.0)) - critic(x))[1:] > 1e-6).any())
+
+
+def last_logit_only(critic, x):
+    return bool((jax.grad(lambda x: critic(x)[-1])(x)[:-1] != 0).any())
+
+
+def last_left_out(critic, x):
+    return not np.allclose(critic(x[:-1]), critic(x)[:-1], atol=1e-5)
+
+
+def first_left_out(critic, x):
+    return not np.allclose(critic(x[1:]), critic(x)[1:], atol=1e-5)
+
+
+def first_alone(critic, x):
+    return not np.allclose(critic(x[:1])[0], critic(x)[0], atol=1e-5)
+
+
+def table(critic, x):
+    return np.asarray(abs(jax.jacobian(critic)(x)))
+
+
+def below_the_diagonal(critic, x):
+    return bool(np.tril(table(critic, x).sum(-1), -1).any())
+
+
+def neighbours(critic, x):
+    return bool(np.diag(table(critic, x).sum(-1), 1).any() or np.diag(table(critic, x).sum(-1), -1).any())
+
+
+def first_feature(critic, x):
+    return bool(table(critic, x)[~np.eye(len(x), dtype=bool), 0].any())
+
+
+def in_halves(critic, x):
+    half = len(x) // 2
+    return not np.allclose(np.concatenate([critic(x[:half]), critic(x[half:])]), critic(x), atol=1e-5)
+
+
+def too_tolerant(critic, x):
+    return bool((table(critic, x)[~np.eye(len(x), dtype=bool)] > 0.07).any())
 
 
 # --- power_step
@@ -327,6 +480,41 @@ def squared_sigma(matrix, u):
     return (v @ matrix @ u) ** 2, u
 
 
+def returns_v(matrix, u):
+    v = unit(matrix @ u)
+    return v @ matrix @ unit(v @ matrix), v
+
+
+def of_the_svd(matrix, u):
+    _, sigma, rows = jnp.linalg.svd(matrix)
+    return sigma[0], rows[0]
+
+
+def sigma_of_the_svd(matrix, u):
+    return jnp.linalg.svd(matrix)[1][0], unit(matrix.T @ (matrix @ u))
+
+
+def two_in_one(matrix, u):
+    for _ in range(2):
+        v = unit(matrix @ u)
+        u = unit(v @ matrix)
+    return v @ matrix @ u, u
+
+
+def largest_entry_1(matrix, u):
+    v = matrix @ u
+    v = v / jnp.abs(v).max()
+    u = v @ matrix
+    u = u / jnp.abs(u).max()
+    return v @ matrix @ u, u
+
+
+def v_left_long(matrix, u):
+    v = matrix @ u
+    u = unit(v @ matrix)
+    return v @ matrix @ u, u
+
+
 WRONG = {
     "08.by_sorting": [
         (unsorted, "in the order they came"),
@@ -339,6 +527,11 @@ WRONG = {
         (longest, "the longest way"),
         (all_pairs, "over all pairs"),
         (to_the_nearest, "some y get nothing"),
+        (method_of_jax, "sorts in place and returns None"),
+        (x_alone, "You sort x alone"),
+        (by_size, "sort by absolute values"),
+        (places, "argsort gives the places"),
+        (euclidean, "Euclidean norm"),
     ],
     "08.certificate": [
         (gap_alone, "the gap of the scores"),
@@ -350,8 +543,13 @@ WRONG = {
         (city_block, "The way is Euclidean"),
         (one_partner_each, "You look at n pairs"),
         (gap_made_positive, "certifies nothing"),
-        (rises_only, "A fall is a slope, too"),
+        (rises_only, "and a fall is a slope"),
         (every_pair, "a true bound, but looser"),
+        (slope_from_1, "only where it is above 1"),
+        (slope_and_epsilon, "You add 1e-06 to the slope"),
+        (never_below_0, "leave it negative"),
+        (nearest_pair, "the nearest pair alone"),
+        (pair_by_pair, "No Python loop over pairs"),
     ],
     "08.between": [
         (normal, "uniform, not normal"),
@@ -366,6 +564,11 @@ WRONG = {
         (own_key, "Two different keys"),
         (numpys_state, "The same key gives two"),
         (weights_do_not_add_up, "leaves the line"),
+        (through_numpy, "NumPy cannot read it"),
+        (shared_by_two, "have the same ε"),
+        (in_order, "each sample's is not"),
+        (points_only, "images (B, 4, 4, 2) do not"),
+        (images_only, "for points (B, 3), too"),
     ],
     "08.penalty": [
         (root_at_zero, "you take √0"),
@@ -380,7 +583,15 @@ WRONG = {
         (of_the_mean_logit, "the *mean* of the logits"),
         (not_squared, "A square is missing"),
         (each_entry, "every entry of the slope"),
-        (cut_off, "slope of the penalty"),
+        (cut_off, "stop_gradient"),
+        (much_under_the_root, "0.0001 under the root"),
+        (python_if, "a Python `if`"),
+        (where_after_the_root, "you take √0"),
+        (to_a_float, "keep the array"),
+        (mean_square, "average the squares"),
+        (ten_times, "λ = 10"),
+        (of_the_scores, "the *scores*"),
+        (flat_ones_only, "lets steep slopes pass"),
     ],
     "08.mixes": [
         (never, "BatchNorm: some logit depends"),
@@ -389,7 +600,17 @@ WRONG = {
         (doubled_batch, "Reversing, repeating or doubling"),
         (own_sample_too, "may depend on its *own*"),
         (of_the_sum, "some logit depends on another"),
-        (first_logit_only, "some pairs only"),
+        (first_logit_only, "Any logit may read any other sample"),
+        (first_sample_only, "Any logit may read any other sample"),
+        (last_logit_only, "Any logit may read any other sample"),
+        (last_left_out, "Any logit may read any other sample"),
+        (first_left_out, "Any logit may read any other sample"),
+        (first_alone, "Any logit may read any other sample"),
+        (below_the_diagonal, "Any logit may read any other sample"),
+        (neighbours, "Any logit may read any other sample"),
+        (first_feature, "and any entry"),
+        (in_halves, "Any logit may read any other sample"),
+        (too_tolerant, "your tolerance is too large"),
     ],
     "08.power_step": [
         (never_normalised, "until it overflows"),
@@ -402,5 +623,11 @@ WRONG = {
         (wrong_order, "in the wrong order"),
         (squared_sigma, "Your σ is squared"),
         (transposed, "raises"),
+        (returns_v, "You return v"),
+        (of_the_svd, "the SVD's u"),
+        (sigma_of_the_svd, "the SVD's σ"),
+        (two_in_one, "2 steps in one"),
+        (largest_entry_1, "divided by its largest entry"),
+        (v_left_long, "σ²"),
     ],
 }
