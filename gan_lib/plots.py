@@ -234,6 +234,9 @@ class Animation:
     def __init__(self, png: bytes):
         self.png = png
 
+    def __repr__(self):  # what else a cell stores beside the picture
+        return f"<Animation, {len(self.png) / 1000:.0f} kB>"
+
     def _repr_png_(self) -> bytes:
         return self.png
 

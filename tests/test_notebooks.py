@@ -148,10 +148,18 @@ def test_file_is_small(name):
 
 
 @each
+def test_readers_see_no_remarks_for_tools_and_no_addresses_of_objects(name):
+    assert not [cell.source for cell in code_cells(name) if "noqa" in cell.source]
+    outputs = [output for cell in code_cells(name) for output in cell.outputs]
+    shown = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
+    assert not [text for text in shown if re.search(r"<[\w.]+ .*at 0x[0-9a-f]+", text)]
+
+
+@each
 def test_setup_cell_is_the_one_for_the_address(name):
     first = code_cells(name)[0].source
     assert first == address_links.setup_cell(address_links.address())
-    assert len(re.findall(r"^\s*\S", first, re.MULTILINE)) <= 8
+    assert len(re.findall(r"^\s*\S", first, re.MULTILINE)) <= 10
     assert "receipt()" in first
     assert TWINS[name].read_text() == address_links.relink(TWINS[name].read_text(), address_links.address(), name), (
         "run `make links`"

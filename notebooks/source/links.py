@@ -15,20 +15,22 @@ WITHOUT_ADDRESS = """\
 import os
 import sys
 
-course = os.environ.get("GAN_COURSE_REPO", "")  # of a notebook alone, as on Colab: a folder, zip or git address
-if course and not os.path.isdir(course):
-    !unzip -qo "{course}" -d build 2>/dev/null || "{sys.executable}" -m pip install -q --no-deps "{course}"
-sys.path[:0] = ["..", *(at for top in (course, "build") for at, inside, _ in os.walk(top) if "gan_lib" in inside)]
-from gan_lib.notebook import budget, expect, receipt  # not found? `make lab`, or see Colab in README.md
+course = os.environ.get("GAN_COURSE_REPO", "")  # on Colab: see README
+if course and not os.path.isdir(course):  # a zip, or a git address
+    pip = f'"{sys.executable}" -m pip install -q --no-deps'
+    !unzip -qo "{course}" -d build 2>/dev/null || {pip} "{course}"
+parts = [at for top in (course, "build") for at, *_ in os.walk(top)]
+sys.path[:0] = ["..", *(p for p in parts if "gan_lib" in os.listdir(p))]
+from gan_lib.notebook import budget, expect, receipt  # not found? README
 
 receipt()"""
 WITH_ADDRESS = """\
 import sys
 
-sys.path.insert(0, "..")  # the repository's own gan_lib, when this notebook sits in it
+sys.path.insert(0, "..")  # the repository's own gan_lib, where there is one
 try:
     from gan_lib.notebook import budget, expect, receipt
-except ModuleNotFoundError:  # a notebook alone, as on Colab: gan_lib joins the JAX that is there
+except ModuleNotFoundError:  # a notebook alone, as on Colab
     !"{sys.executable}" -m pip install -q --no-deps "${{GAN_COURSE_REPO:-git+%s}}"
     from gan_lib.notebook import budget, expect, receipt
 receipt()"""
