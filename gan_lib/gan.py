@@ -166,9 +166,9 @@ class GAN:
             object.__setattr__(self, "optimizer", Pair(self.optimizer, self.optimizer))
         check_parts(self)
 
-    def check(self, data: Any) -> None:
-        """Raise ValueError, in words, on data (N, ...) that this GAN can never learn to draw. `fit` asks before it starts."""
-        check_data(self, data)
+    def check(self, data: Any) -> str:
+        """Raise ValueError, in words, on data (N, ...) that this GAN can never learn to draw, or return a remark on them."""
+        return check_data(self, data)
 
     def describe(self, metrics: dict[str, float]) -> str:
         """What stands beside the bar of `fit`, from means of the metrics over some steps."""

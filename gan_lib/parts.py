@@ -174,8 +174,11 @@ def asked(gan, labels, n) -> list[jax.Array]:
     return [jnp.asarray(labels, jnp.int32)]
 
 
-def check_data(gan, data) -> None:
-    """Raise ValueError on data that is not what `ready` asks for, or that the end of the generator keeps it from drawing."""
+def check_data(gan, data) -> str:
+    """Raise ValueError on data that is not what `ready` asks for, or that the end of the generator keeps it from drawing.
+
+    Returns a remark where only a half of what the generator can draw is data; else "".
+    """
     few = jax.tree.map(lambda x: x[:: max(1, len(x) // 1000)], data)
     some, *_ = ready(gan, few)
     if gan.classes:
@@ -185,16 +188,17 @@ def check_data(gan, data) -> None:
     z = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32)
     end = _end(jax.make_jaxpr(partial(forward, gan.generator))(*weights, z, *_labels(gan)).jaxpr)
     if end not in REACH:
-        return
+        return ""
     bottom, top = REACH[end]
     slack = 0.01 * (top - bottom)
-    if low < bottom - slack or high > top + slack or (end == "tanh" and low >= 0):
-        cure = "x / 127.5 − 1" if high > 1 + slack else "2·x − 1" if end == "tanh" else "(x + 1) / 2"
-        name = "a sigmoid" if end == "logistic" else end
-        raise ValueError(
-            f"The generator ends in {name}, which gives values from {bottom} to {top}; the data's go from {low:.3g} to "
-            f"{high:.3g}. Scale them: {cure}."
-        )
+    cure = "x / 127.5 − 1" if high > 1 + slack else "2·x − 1" if end == "tanh" else "(x + 1) / 2"
+    said = (
+        f"The generator ends in {'a sigmoid' if end == 'logistic' else end}, which gives values from {bottom} to {top}; the "
+        f"data's go from {low:.3g} to {high:.3g}. Scale them: {cure}."
+    )
+    if low < bottom - slack or high > top + slack:
+        raise ValueError(said)
+    return said if end == "tanh" and low >= 0 else ""
 
 
 def _end(jaxpr):

@@ -7,8 +7,7 @@ A *model* is an object with
 
 and whatever else it can do, such as `sample`. A *state* is a pytree with `step`, the number of updates made; what it learns
 is best called `params`, one field for each network. `GAN` (gan.py) is such a model; README.md has one in fifteen lines.
-Two methods are asked for where there are any: check(data), which may refuse data, and describe(means), the words beside the
-bar.
+Where there are such methods, check(data) may refuse data or return a remark, and describe(means) gives the bar its words.
 """
 
 import os
@@ -155,8 +154,8 @@ def _check(model, state, data, key, **numbers):
     data = jax.tree.map(jnp.asarray, data)
     if not _all_finite(data):
         raise ValueError("data hold values that are not finite: look for NaN with np.isnan(x).any().")
-    if hasattr(model, "check"):
-        model.check(data)
+    if remark := getattr(model, "check", lambda data: "")(data):
+        print(remark)
     return data
 
 
