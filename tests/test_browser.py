@@ -141,8 +141,7 @@ def test_a_readers_hour(lab):
     )
 
     # After a restart a cell in the middle cannot run; the notebook says what to do, and it helps.
-    page("await page.sessionContext.session.kernel.restart(); return 0")
-    wait(page.is_idle, "the new kernel")
+    page("await page.sessionContext.restartKernel(); return 0")
     page.run(at)
     wait(lambda: "NameError" in page.shown(at), "the error after a restart")
     advice = page.number("Run All Above Selected Cell")
