@@ -103,8 +103,9 @@ def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
     assert counts.sum() >= 1300, counts  # measured: 1640 to 1704
 
 
-def test_notebook_05_trains_the_recipe_that_is_measured():
-    notebook = (ROOT / "notebooks" / "source" / "05_dcgan.md").read_text()
+@pytest.mark.parametrize("name", ["05_dcgan", "09_conditional_gan"])
+def test_notebooks_train_the_recipe_that_is_measured(name):
+    notebook = (ROOT / "notebooks" / "source" / f"{name}.md").read_text()
     benchmark = (ROOT / "benchmarks" / "quality.py").read_text()
     for pattern in (
         r"Pair\(falling\(.*?\), falling\(.*?\)\)",

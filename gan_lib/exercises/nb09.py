@@ -157,6 +157,64 @@ def best_logit(p, q, r, *, shuffled=False):
     return jnp.log(p) - jnp.log(q * r)
 
 
+# --- 09.pairs -------------------------------------------------------------------------------------------------------
+
+
+def check_pairs(fn):
+    """Players whose result tells which labels they were given; labels are no permutation of 0 … K − 1."""
+    for seed, n in enumerate((5, 8)):
+        z, real, labels = numbers(seed, n, 2), numbers(seed + 10, n, 2), some_labels(seed, n, 4)
+        shift = numbers(seed + 20, 4, 2)
+
+        def generator(z, labels, shift=shift):
+            return 2 * z + shift[labels]
+
+        def discriminator(x, labels):
+            return x[:, 0] + jnp.sin(1.0 + labels) * x[:, 1]
+
+        def both(fakes=labels, judged=labels, of_real=labels, z=z, real=real, generator=generator):
+            return discriminator(real, of_real), discriminator(generator(z, fakes), judged)
+
+        right, got = both(), fn(generator, discriminator, z, real, labels)
+        turned = labels[::-1]
+        swapped = right[::-1]
+        recognise(
+            got,
+            (swapped, "Real and fake are exchanged: return (real_logits, fake_logits)."),
+            (both(judged=turned), "D judges the fakes with other labels than G drew them for."),
+            (both(fakes=turned), "G draws for other labels than D judges with."),
+            (both(of_real=turned), "The labels of the real batch are turned against its images."),
+            (both(judged=jnp.zeros_like(labels)), "D judges all fakes as class 0."),
+            right=right,
+        )
+        if isinstance(got, tuple | list) and len(got) == 2 and np.shape(got[1]) == (n,):
+            if not np.allclose(got[0], right[0], rtol=1e-4, atol=1e-5):
+                raise Mistake("The logits of the real pairs are off: D gets the real images with their own labels.")
+            if not np.allclose(got[1], right[1], rtol=1e-4, atol=1e-5):
+                raise Mistake(
+                    "The logits of the fake pairs are off. The bug is still there: D has to judge each fake with the label "
+                    "it was drawn for."
+                )
+        same(got, right, inputs={"z": z, "real": real, "labels": labels}, rtol=1e-4, atol=1e-5)
+
+
+@define(
+    "09.pairs",
+    difficulty=2,
+    minutes=8,
+    check=check_pairs,
+    hints=(
+        "Follow one fake: which label was it drawn for, and which label does D see beside it?",
+        "Whether labels come from the batch or are drawn anew, one array of them goes to G and to D.",
+        "With the labels of the real batch for all: `discriminator(real, labels)` and "
+        "`discriminator(generator(z, labels), labels)`.",
+    ),
+)
+def pairs(generator, discriminator, z, real, labels):
+    """(real_logits, fake_logits), both (B,): fakes for z (B, d) get the labels (B,) of the real batch."""
+    return discriminator(real, labels), discriminator(generator(z, labels), labels)
+
+
 # --- 09.projection --------------------------------------------------------------------------------------------------
 
 
@@ -215,64 +273,6 @@ def check_projection(fn):
 def projection(features, labels, vectors, psi):
     """Logits (B,) = ψ·φ + ⟨v_y, φ⟩ for features φ (B, F), labels (B,), a vector for each class (K, F), and psi (F,)."""
     return features @ psi + (vectors[labels] * features).sum(axis=1)
-
-
-# --- 09.pairs -------------------------------------------------------------------------------------------------------
-
-
-def check_pairs(fn):
-    """Players whose result tells which labels they were given; labels are no permutation of 0 … K − 1."""
-    for seed, n in enumerate((5, 8)):
-        z, real, labels = numbers(seed, n, 2), numbers(seed + 10, n, 2), some_labels(seed, n, 4)
-        shift = numbers(seed + 20, 4, 2)
-
-        def generator(z, labels, shift=shift):
-            return 2 * z + shift[labels]
-
-        def discriminator(x, labels):
-            return x[:, 0] + jnp.sin(1.0 + labels) * x[:, 1]
-
-        def both(fakes=labels, judged=labels, of_real=labels, z=z, real=real, generator=generator):
-            return discriminator(real, of_real), discriminator(generator(z, fakes), judged)
-
-        right, got = both(), fn(generator, discriminator, z, real, labels)
-        turned = labels[::-1]
-        swapped = right[::-1]
-        recognise(
-            got,
-            (swapped, "Real and fake are exchanged: return (real_logits, fake_logits)."),
-            (both(judged=turned), "D judges the fakes with other labels than G drew them for."),
-            (both(fakes=turned), "G draws for other labels than D judges with."),
-            (both(of_real=turned), "The labels of the real batch are turned against its images."),
-            (both(judged=jnp.zeros_like(labels)), "D judges all fakes as class 0."),
-            right=right,
-        )
-        if isinstance(got, tuple | list) and len(got) == 2 and np.shape(got[1]) == (n,):
-            if not np.allclose(got[0], right[0], rtol=1e-4, atol=1e-5):
-                raise Mistake("The logits of the real pairs are off: D gets the real images with their own labels.")
-            if not np.allclose(got[1], right[1], rtol=1e-4, atol=1e-5):
-                raise Mistake(
-                    "The logits of the fake pairs are off. The bug is still there: D has to judge each fake with the label "
-                    "it was drawn for."
-                )
-        same(got, right, inputs={"z": z, "real": real, "labels": labels}, rtol=1e-4, atol=1e-5)
-
-
-@define(
-    "09.pairs",
-    difficulty=2,
-    minutes=8,
-    check=check_pairs,
-    hints=(
-        "Follow one fake: which label was it drawn for, and which label does D see beside it?",
-        "Whether labels come from the batch or are drawn anew, one array of them goes to G and to D.",
-        "With the labels of the real batch for all: `discriminator(real, labels)` and "
-        "`discriminator(generator(z, labels), labels)`.",
-    ),
-)
-def pairs(generator, discriminator, z, real, labels):
-    """(real_logits, fake_logits), both (B,): fakes for z (B, d) get the labels (B,) of the real batch."""
-    return discriminator(real, labels), discriminator(generator(z, labels), labels)
 
 
 # --- 09.obedience ---------------------------------------------------------------------------------------------------
