@@ -204,7 +204,7 @@ def check_pairs(fn):
     minutes=8,
     check=check_pairs,
     hints=(
-        "Follow one fake: which label was it drawn for, and which label does D see beside it?",
+        "Follow one fake: which label was it drawn for, and which does D see beside it? To G this is the ring 'D only'.",
         "Whether labels come from the batch or are drawn anew, one array of them goes to G and to D.",
         "With the labels of the real batch for all: `discriminator(real, labels)` and "
         "`discriminator(generator(z, labels), labels)`.",
