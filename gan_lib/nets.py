@@ -1,4 +1,4 @@
-"""The course's generators and discriminators, as Flax NNX modules: dense ones, and two pairs of convolutional ones.
+"""The course's generators and discriminators, as Flax NNX modules: dense ones, pairs of convolutional ones, and labels.
 
 `GAN` builds a network by calling a function with `rngs`, so hand it `lambda rngs: MLP((64, 128, 2), rngs=rngs)`, or
 `dcgan_generator` as it is.
@@ -83,25 +83,85 @@ def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout):
     return nnx.Sequential(*half, *quarter, reshape(-1), nnx.Linear(7 * 7 * 128, 1, rngs=rngs), reshape())
 
 
-def small_generator(rngs):
-    """Latents (B, 16) -> images (B, 28, 28, 1) in (-1, 1): dense to 128 twice, to 7·7·64, then 4 × 4 kernels to 32 and 1.
+def small_generator(rngs, *, inputs=16):
+    """Latents (B, inputs) -> images (B, 28, 28, 1) in (-1, 1): dense to 128 twice, to 7·7·64, then 4 × 4 kernels to 32 and 1.
 
     Two dense layers, since the way from a bell of latents to ten separate kinds of digits is a bent one. Chosen for
     quality per second on two cores, with `small_discriminator`: benchmarks/quality.py.
     """
     norm, leaky = partial(nnx.BatchNorm, momentum=0.9, rngs=rngs), partial(nnx.leaky_relu, negative_slope=0.2)
-    plan = nnx.Linear(16, 128, rngs=rngs), norm(128), leaky, nnx.Linear(128, 128, rngs=rngs), norm(128), leaky
+    plan = nnx.Linear(inputs, 128, rngs=rngs), norm(128), leaky, nnx.Linear(128, 128, rngs=rngs), norm(128), leaky
     start = nnx.Linear(128, 7 * 7 * 64, rngs=rngs), norm(7 * 7 * 64), leaky, reshape(7, 7, 64)
     double = ConvTranspose(64, 32, 4, stride=2, rngs=rngs), norm(32), leaky
     return nnx.Sequential(*plan, *start, *double, ConvTranspose(32, 1, 4, stride=2, rngs=rngs), jnp.tanh)
 
 
-def small_discriminator(rngs):
-    """Images (B, 28, 28, 1) -> logits (B,): 4 × 4 kernels to 32 and 64 channels, dense to 128, the batch's spread, dense."""
-    leaky = partial(nnx.leaky_relu, negative_slope=0.2)
-    conv, dense = partial(Conv, stride=2, rngs=rngs), partial(nnx.Linear, rngs=rngs)
-    look = conv(1, 32, 4), leaky, conv(32, 64, 4), leaky, reshape(-1)
-    return nnx.Sequential(*look, dense(7 * 7 * 64, 128), leaky, BatchSpread(), dense(2 * 128, 1), reshape())
+def small_discriminator(rngs, *, channels=1):
+    """Images (B, 28, 28, channels) -> logits (B,): 4 × 4 kernels to 32 and 64 channels, dense to 128, the batch's spread,
+    dense."""
+    return nnx.Sequential(*_look(rngs, channels).layers, *_verdict(rngs).layers)
+
+
+def _look(rngs, channels=1):
+    """Images (B, 28, 28, channels) -> features (B, 128)."""
+    leaky, conv = partial(nnx.leaky_relu, negative_slope=0.2), partial(Conv, stride=2, rngs=rngs)
+    narrow = conv(channels, 32, 4), leaky, conv(32, 64, 4), leaky, reshape(-1)
+    return nnx.Sequential(*narrow, nnx.Linear(7 * 7 * 64, 128, rngs=rngs), leaky)
+
+
+def _verdict(rngs):
+    """Features (B, 128) -> logits (B,), with a look at the spread of the batch."""
+    return nnx.Sequential(BatchSpread(), nnx.Linear(2 * 128, 1, rngs=rngs), reshape())
+
+
+class Joined(nnx.Module):
+    """A network that sees labels beside its input: as one-hot numbers, or at each pixel of an image as one-hot channels.
+
+    net: any module whose last axis of input has room for them: a generator for latents (B, d + classes), a discriminator
+    for images (B, H, W, C + classes). Its first layer then holds a vector for each class, which it adds.
+    Called with x and labels: whole numbers (B,) from 0 on, or rows (B, classes) of weights, to stand between classes.
+    Mirza & Osindero 2014, section 3.2.
+    """
+
+    def __init__(self, net: nnx.Module, classes: int):
+        self.net, self.classes = net, classes
+
+    def __call__(self, x: jax.Array, labels: jax.Array) -> jax.Array:
+        rows = labels if labels.ndim == 2 else jax.nn.one_hot(labels, self.classes, dtype=x.dtype)
+        rows = jnp.expand_dims(rows, range(1, x.ndim - 1))  # (B, 1, 1, classes) for images
+        return self.net(jnp.concatenate([x, jnp.broadcast_to(rows, (*x.shape[:-1], self.classes))], axis=-1))
+
+
+class Projection(nnx.Module):
+    """A discriminator of pairs: logit = ψ(φ(x)) + ⟨v_y, φ(x)⟩, with a vector v_y learnt for each label y.
+
+    look: φ, samples (B, ...) -> features (B, width). verdict: ψ, features -> logits (B,), which sees no label.
+    Called with x and labels, whole numbers (B,) from 0 on; result (B,). Miyato & Koyama 2018, eq. 3.
+    """
+
+    def __init__(self, look: nnx.Module, verdict: nnx.Module, *, width: int, classes: int, rngs: nnx.Rngs):
+        self.look, self.verdict = look, verdict
+        vectors = nnx.initializers.normal(width**-0.5)  # of length about 1
+        self.vectors = nnx.Param(vectors(rngs.params(), (classes, width), jnp.float32))
+
+    def __call__(self, x: jax.Array, labels: jax.Array) -> jax.Array:
+        features = self.look(x)
+        return self.verdict(features) + (self.vectors[...][labels] * features).sum(axis=1)
+
+
+def small_conditional_generator(rngs, *, classes=10):
+    """Latents (B, 16), labels (B,) -> images (B, 28, 28, 1): `small_generator`, the label one-hot beside the latents."""
+    return Joined(small_generator(rngs, inputs=16 + classes), classes)
+
+
+def small_channels_discriminator(rngs, *, classes=10):
+    """Images (B, 28, 28, 1), labels (B,) -> logits (B,): `small_discriminator`, the label as one-hot channels."""
+    return Joined(small_discriminator(rngs, channels=1 + classes), classes)
+
+
+def small_projection_discriminator(rngs, *, classes=10):
+    """Images (B, 28, 28, 1), labels (B,) -> logits (B,): features of `small_discriminator`, the label by projection."""
+    return Projection(_look(rngs), _verdict(rngs), width=128, classes=classes, rngs=rngs)
 
 
 def reshape(*shape):

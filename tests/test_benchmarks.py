@@ -38,6 +38,34 @@ def test_quality_writes_samples_and_weights(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["samples.npy", "weights.safetensors"]
 
 
+def test_conditional_quality_writes_the_classes_in_order_and_counts_obedience(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import quality
+
+    out, weights = tmp_path / "samples.npy", tmp_path / "weights.safetensors"
+    files = "--samples", out, "--weights", weights
+    command = [
+        sys.executable,
+        "benchmarks/quality.py",
+        "--conditional",
+        "--seconds",
+        "0.01",
+        "--seed",
+        "3",
+        *map(str, files),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    line = json.loads(done.stdout)
+    samples = np.load(out, allow_pickle=False)
+    assert (samples.shape, samples.dtype) == ((10_000, 28, 28), np.uint8), done.stderr
+    images = (samples[..., None] / 127.5 - 1).astype(np.float32)
+    read = quality.features.digit_features(images).probs.argmax(axis=1)
+    assert line["obedience"] == pytest.approx((read == np.repeat(np.arange(10), 1000)).mean(), abs=0.005)
+    means = images.reshape(10, 1000, -1).mean(axis=1)  # the label moves even an untrained generator's mean image
+    assert min(np.abs(means[i] - means[j]).mean() for i in range(10) for j in range(i)) > 1e-3
+    assert b"--seed 3 --data mnist --conditional" in weights.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -75,8 +103,9 @@ def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
     assert counts.sum() >= 1300, counts  # measured: 1640 to 1704
 
 
-def test_notebook_05_trains_the_recipe_that_is_measured():
-    notebook = (ROOT / "notebooks" / "source" / "05_dcgan.md").read_text()
+@pytest.mark.parametrize("name", ["05_dcgan", "09_conditional_gan"])
+def test_notebooks_train_the_recipe_that_is_measured(name):
+    notebook = (ROOT / "notebooks" / "source" / f"{name}.md").read_text()
     benchmark = (ROOT / "benchmarks" / "quality.py").read_text()
     for pattern in (
         r"Pair\(falling\(.*?\), falling\(.*?\)\)",

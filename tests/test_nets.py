@@ -1,5 +1,6 @@
-"""Dense networks: what is where, and shapes that do not fit."""
+"""Networks: what is where, labels, and shapes that do not fit."""
 
+from functools import partial
 from itertools import pairwise
 
 import jax
@@ -8,7 +9,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gan_lib.nets import MLP
+from gan_lib.gan import GAN
+from gan_lib.nets import (
+    MLP,
+    Joined,
+    Projection,
+    small_channels_discriminator,
+    small_conditional_generator,
+    small_discriminator,
+    small_generator,
+    small_projection_discriminator,
+)
 
 
 def layers(module, kind):
@@ -46,3 +57,78 @@ def test_what_does_not_fit_is_explained():
         MLP((5, 8, 783), shape=(28, 28, 1), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"takes 784 entries a sample; got a batch of shape \(3, 28\)"):
         MLP((784, 1), rngs=nnx.Rngs(0))(jnp.ones((3, 28)))
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_joined_as_one_hot_rows_or_channels():
+    class Show(nnx.Module):
+        def __call__(self, x):
+            return x
+
+    joined, labels = Joined(Show(), 3), jnp.array([2, 0])
+    x = jax.random.normal(jax.random.key(0), (2, 4))
+    np.testing.assert_array_equal(joined(x, labels), np.concatenate([x, np.eye(3)[[2, 0]]], axis=1))
+    seen = np.asarray(joined(jnp.ones((2, 5, 6, 1)), labels))
+    assert seen.shape == (2, 5, 6, 4)
+    for i, label in enumerate([2, 0]):  # one channel of ones, and the image untouched: no grey band
+        assert (seen[i].sum((0, 1)) == 30 * (np.arange(4) == 1 + label) + 30 * (np.arange(4) == 0)).all()
+    between = jnp.array([[0.5, 0, 0.5], [1, 0, 0]])
+    np.testing.assert_array_equal(joined(x, between)[:, 4:], between)
+    assert joined(x.astype(jnp.bfloat16), labels).dtype == jnp.bfloat16
+
+
+def test_a_joined_label_is_a_vector_that_the_first_layer_adds():
+    dense = nnx.Linear(4 + 3, 5, rngs=nnx.Rngs(0))
+    x, labels = jax.random.normal(jax.random.key(0), (6, 4)), jnp.arange(6) % 3
+    kernel, bias = dense.kernel[...], dense.bias[...]
+    np.testing.assert_allclose(Joined(dense, 3)(x, labels), x @ kernel[:4] + kernel[4:][labels] + bias, rtol=1e-5)
+
+
+def test_projection_is_the_formula():
+    rngs = nnx.Rngs(0)
+    look, verdict = nnx.Linear(4, 5, rngs=rngs), MLP((5, 1), shape=(), rngs=rngs)
+    critic = Projection(look, verdict, width=5, classes=3, rngs=rngs)
+    x, labels = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32), np.arange(6) % 3
+    features = x @ look.kernel[...] + look.bias[...]
+    (dense,) = layers(verdict, nnx.Linear)
+    psi = features @ dense.kernel[...][:, 0] + dense.bias[...][0]
+    expected = [psi[i] + np.dot(critic.vectors[...][labels[i]], features[i]) for i in range(6)]
+    np.testing.assert_allclose(critic(x, jnp.asarray(labels)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [small_channels_discriminator, small_projection_discriminator])
+def test_conditional_discriminators_judge_pairs(build):
+    net = build(rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (4, 28, 28, 1))
+    logits = [np.asarray(net(x, jnp.full(4, label))) for label in (0, 7)]
+    assert logits[0].shape == (4,)
+    assert (abs(logits[0] - logits[1]) > 1e-4).all()
+
+
+def test_the_conditional_generator_draws_what_it_is_told():
+    net = small_conditional_generator(rngs=nnx.Rngs(0))
+    net.eval()
+    z = jax.random.normal(jax.random.key(0), (4, 16))
+    images = [np.asarray(net(z, jnp.full(4, label))) for label in (0, 7)]
+    assert images[0].shape == (4, 28, 28, 1)
+    assert abs(images[0]).max() < 1
+    assert abs(images[0] - images[1]).max(axis=(1, 2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize("d", [small_channels_discriminator, small_projection_discriminator])
+def test_conditional_pairs_fit_together_for_any_number_of_classes(d):
+    g, d = (partial(build, classes=4) for build in (small_conditional_generator, d))
+    gan = GAN(g, d, latent_dim=16, classes=4)
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    assert state.step.shape == ()
+
+
+def test_unconditional_small_networks_are_what_they_were():
+    """Their weights ship, and are counted in notebook 05."""
+    counts = [
+        sum(w.size for w in jax.tree.leaves(nnx.to_pure_dict(nnx.state(build(rngs=nnx.Rngs(0)), nnx.Param))))
+        for build in (small_generator, small_discriminator)
+    ]
+    assert counts == [463_393, 435_169]

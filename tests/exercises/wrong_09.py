@@ -1,0 +1,369 @@
+"""Wrong answers to the exercises of notebook 09, each with words of the message that names its mistake."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# --- joined
+
+
+def as_one_number(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + labels[:, None] * kernel[z.shape[1]] + bias
+
+
+def multiplied(z, labels, kernel, bias):
+    d = z.shape[1]
+    return z @ kernel[:d] * kernel[d:][labels] + bias
+
+
+def rows_from_the_top(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + kernel[labels] + bias
+
+
+def no_bias(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + kernel[z.shape[1] :][labels]
+
+
+def no_label(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + bias
+
+
+def no_latent(z, labels, kernel, bias):
+    return kernel[z.shape[1] :][labels] + bias
+
+
+def all_classes(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + kernel[z.shape[1] :].sum(axis=0) + bias
+
+
+def label_first(z, labels, kernel, bias):
+    return jnp.concatenate([jax.nn.one_hot(labels, len(kernel) - z.shape[1]), z], axis=1) @ kernel + bias
+
+
+def from_one(z, labels, kernel, bias):
+    return jnp.concatenate([z, jax.nn.one_hot(labels - 1, len(kernel) - z.shape[1])], axis=1) @ kernel + bias
+
+
+# --- best_logit
+
+
+def independent(p):
+    return p.sum(1, keepdims=True) * p.sum(0)
+
+
+def sign_lost(p, q, r, *, shuffled=False):
+    return jnp.log(q * r) - jnp.log(p)
+
+
+def labels_forgotten(p, q, r, *, shuffled=False):
+    return jnp.log(p) - jnp.log(q)
+
+
+def conditionals(p, q, r, *, shuffled=False):
+    return jnp.log(p / p.sum(0)) - jnp.log(q)
+
+
+def labels_of_the_data(p, q, r, *, shuffled=False):
+    return jnp.log(p) - jnp.log(q * p.sum(0))
+
+
+def no_label_seen(p, q, r, *, shuffled=False):
+    return jnp.log(p.sum(1, keepdims=True) / (q * r).sum(1, keepdims=True)) + jnp.zeros_like(p)
+
+
+def a_probability(p, q, r, *, shuffled=False):
+    return p / (p + q * r)
+
+
+def a_ratio(p, q, r, *, shuffled=False):
+    return p / (q * r)
+
+
+def never_shuffled(p, q, r, *, shuffled=False):
+    return jnp.log(p) - jnp.log(q * r)
+
+
+def fakes_shuffled(p, q, r, *, shuffled=False):
+    return jnp.log(p) - jnp.log(independent(q * r) if shuffled else q * r)
+
+
+def both_shuffled(p, q, r, *, shuffled=False):
+    return jnp.log(independent(p)) - jnp.log(independent(q * r)) if shuffled else jnp.log(p) - jnp.log(q * r)
+
+
+def evenly_shuffled(p, q, r, *, shuffled=False):
+    p = p.sum(1, keepdims=True) / len(r) if shuffled else p
+    return jnp.log(p) - jnp.log(q * r)
+
+
+# --- projection
+
+
+def inner_only(features, labels, vectors, psi):
+    return (vectors[labels] * features).sum(axis=1)
+
+
+def psi_only(features, labels, vectors, psi):
+    return features @ psi
+
+
+def gated(features, labels, vectors, psi):
+    return (features * vectors[labels]) @ psi
+
+
+def parts_multiplied(features, labels, vectors, psi):
+    return features @ psi * (vectors[labels] * features).sum(axis=1)
+
+
+def subtracted(features, labels, vectors, psi):
+    return features @ psi - (vectors[labels] * features).sum(axis=1)
+
+
+def mean_of_features(features, labels, vectors, psi):
+    return features @ psi + (vectors[labels] * features).mean(axis=1)
+
+
+def every_class(features, labels, vectors, psi):
+    return features @ psi + (features @ vectors.T).sum(axis=1)
+
+
+def best_class(features, labels, vectors, psi):
+    return features @ psi + (features @ vectors.T).max(axis=1)
+
+
+def a_classifier(features, labels, vectors, psi):
+    scores = jax.nn.log_softmax(features @ vectors.T)
+    return features @ psi + scores[jnp.arange(len(labels)), labels]
+
+
+def vector_summed(features, labels, vectors, psi):
+    return features @ psi + vectors[labels].sum(axis=1)
+
+
+def whole_label(features, labels, vectors, psi):
+    return features @ psi + labels
+
+
+def crossed(features, labels, vectors, psi):
+    return (features @ psi)[:, None] + features @ vectors[labels].T
+
+
+def all_logits(features, labels, vectors, psi):
+    return (features @ psi)[:, None] + features @ vectors.T
+
+
+# --- pairs
+
+
+def as_planted(generator, discriminator, z, real, labels):
+    others = jnp.roll(labels, 1)
+    return discriminator(real, labels), discriminator(generator(z, labels), others)
+
+
+def turned_for_d(generator, discriminator, z, real, labels):
+    return discriminator(real, labels), discriminator(generator(z, labels), labels[::-1])
+
+
+def turned_for_g(generator, discriminator, z, real, labels):
+    return discriminator(real, labels), discriminator(generator(z, labels[::-1]), labels)
+
+
+def turned_for_real(generator, discriminator, z, real, labels):
+    return discriminator(real, labels[::-1]), discriminator(generator(z, labels), labels)
+
+
+def exchanged(generator, discriminator, z, real, labels):
+    return discriminator(generator(z, labels), labels), discriminator(real, labels)
+
+
+def class_zero(generator, discriminator, z, real, labels):
+    return discriminator(real, labels), discriminator(generator(z, labels), jnp.zeros_like(labels))
+
+
+def drawn_anew_for_real(generator, discriminator, z, real, labels):
+    anew = jax.random.randint(jax.random.key(3), labels.shape, 0, 4)
+    return discriminator(real, anew), discriminator(generator(z, labels), labels)
+
+
+def fakes_alone(generator, discriminator, z, real, labels):
+    return discriminator(generator(z, labels), labels)
+
+
+# --- obedience
+
+
+def shares(hits, asked, classes):
+    return hits / jnp.bincount(asked, length=classes)
+
+
+def overall(probs, asked):
+    return (probs.argmax(axis=1) == asked).mean()
+
+
+def of_what_was_read(probs, asked):
+    read = probs.argmax(axis=1)
+    counts = [((read == c) & (asked == c)).sum() / jnp.maximum((read == c).sum(), 1) for c in range(probs.shape[1])]
+    return jnp.stack(counts)
+
+
+def counted(probs, asked):
+    read = probs.argmax(axis=1)
+    return jnp.stack([((read == c) & (asked == c)).sum() for c in range(probs.shape[1])]).astype(float)
+
+
+def of_all_samples(probs, asked):
+    return counted(probs, asked) / len(asked)
+
+
+def of_equal_classes(probs, asked):
+    return counted(probs, asked) * probs.shape[1] / len(asked)
+
+
+def mean_probability(probs, asked):
+    return jnp.stack([probs[asked == c, c].mean() for c in range(probs.shape[1])])
+
+
+def disobedience(probs, asked):
+    return 1 - shares(counted(probs, asked), asked, probs.shape[1])
+
+
+def wrong_axis(probs, asked):
+    read = probs.argmax(axis=0)  # (K,): one sample for each class
+    return jnp.stack([(asked[read[c]] == c).astype(float) for c in range(probs.shape[1])])
+
+
+def class_zero_only(probs, asked):
+    return jnp.stack([(asked[asked == c] == 0).mean() for c in range(probs.shape[1])])
+
+
+def often_read(probs, asked):
+    return jnp.stack([(probs.argmax(axis=1) == c).mean() for c in range(probs.shape[1])])
+
+
+# --- truncate
+
+
+def clipped(key, n, d, bound):
+    return jnp.clip(jax.random.normal(key, (n, d)), -bound, bound)
+
+
+def scaled(key, n, d, bound):
+    return bound * jax.random.normal(key, (n, d))
+
+
+def uniform(key, n, d, bound):
+    return jax.random.uniform(key, (n, d), minval=-bound, maxval=bound)
+
+
+def squeezed(key, n, d, bound):
+    return bound * jnp.tanh(jax.random.normal(key, (n, d)))
+
+
+def untouched(key, n, d, bound):
+    return jax.random.normal(key, (n, d))
+
+
+def by_length(key, n, d, bound):
+    z = jax.random.normal(key, (n, d))
+    length = jnp.linalg.norm(z, axis=1, keepdims=True)
+    return z * jnp.minimum(1, bound * d**0.5 / length)
+
+
+def one_sided(key, n, d, bound):
+    return jax.random.truncated_normal(key, 0, bound, (n, d))
+
+
+def fixed_key(key, n, d, bound):
+    return jax.random.truncated_normal(jax.random.key(0), -bound, bound, (n, d))
+
+
+def one_column(key, n, d, bound):
+    return jnp.broadcast_to(jax.random.truncated_normal(key, -bound, bound, (n, 1)), (n, d))
+
+
+def drawn_twice_then_zero(key, n, d, bound):
+    z = jax.random.normal(key, (n, d))
+    return jnp.where(jnp.abs(z) > bound, 0, z)
+
+
+def numpys_state(key, n, d, bound):
+    z = np.random.normal(size=(40 * n, d))  # noqa: NPY002
+    return jnp.asarray(z[(abs(z) < bound).all(axis=1)][:n])
+
+
+WRONG = {
+    "09.joined": [
+        (as_one_number, "as one number"),
+        (multiplied, "A matrix product adds"),
+        (rows_from_the_top, "the first d belong to z"),
+        (no_bias, "bias is missing"),
+        (no_label, "The label is missing"),
+        (no_latent, "z is missing"),
+        (all_classes, "rows of all classes"),
+        (label_first, "z comes first"),
+        (from_one, "not the expected one"),
+    ],
+    "09.best_logit": [
+        (sign_lost, "The sign is lost"),
+        (labels_forgotten, "r is missing"),
+        (conditionals, "Labels differ in how often"),
+        (labels_of_the_data, "Labels differ in how often"),
+        (no_label_seen, "sees no label"),
+        (a_probability, "That is the probability"),
+        (a_ratio, "logarithm is missing"),
+        (never_shuffled, "Shuffled changes nothing"),
+        (fakes_shuffled, "You shuffle the fakes' labels"),
+        (both_shuffled, "You shuffle both"),
+        (evenly_shuffled, "as often as before"),
+    ],
+    "09.projection": [
+        (inner_only, "ψ is missing"),
+        (psi_only, "The label is missing"),
+        (gated, "The two parts are added"),
+        (parts_multiplied, "logarithm of a product"),
+        (subtracted, "sign of ⟨v_y, φ⟩ is lost"),
+        (mean_of_features, "A mean over the features"),
+        (every_class, "vectors of all classes"),
+        (best_class, "class that fits best"),
+        (a_classifier, "softmax"),
+        (vector_summed, "add up the class's vector"),
+        (whole_label, "joined as one number"),
+        (crossed, "look up one vector"),
+        (all_logits, "look up one vector"),
+    ],
+    "09.pairs": [
+        (as_planted, "The bug is still there"),
+        (turned_for_d, "D judges the fakes with other labels"),
+        (turned_for_g, "G draws for other labels"),
+        (turned_for_real, "turned against its images"),
+        (exchanged, "exchanged"),
+        (class_zero, "as class 0"),
+        (drawn_anew_for_real, "with their own labels"),
+        (fakes_alone, "expected a tuple"),
+    ],
+    "09.obedience": [
+        (overall, "one share for all"),
+        (of_what_was_read, "how often a class was *read*"),
+        (counted, "These are counts"),
+        (of_all_samples, "number of all samples"),
+        (of_equal_classes, "asked for equally often"),
+        (mean_probability, "average the probability"),
+        (disobedience, "share of disobedience"),
+        (wrong_axis, "not the expected one"),
+        (class_zero_only, "not the expected one"),
+        (often_read, "asked for or not"),
+    ],
+    "09.truncate": [
+        (clipped, "you clip"),
+        (scaled, "You scale"),
+        (uniform, "uniform between the bounds"),
+        (squeezed, "spread as N(0, 1) is there"),
+        (untouched, "There are entries up to"),
+        (by_length, "not for the length"),
+        (one_sided, "keep both signs"),
+        (fixed_key, "Two different keys"),
+        (one_column, "go together"),
+        (drawn_twice_then_zero, "spread as N(0, 1) is there"),
+        (numpys_state, "Draw from `key` alone"),
+    ],
+}
