@@ -24,8 +24,8 @@ FOLLOWED = (
 # All that library, notebooks, tests and the Makefile import or start. A test holds that the list is whole.
 MODULES = (
     "IPython", "PIL", "cycler", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
-    "nbclient", "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy",
-    "sklearn", "tqdm", "traitlets", "xdist", "yaml",
+    "ml_dtypes", "nbclient", "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy",
+    "selenium", "sklearn", "tqdm", "traitlets", "xdist", "yaml",
 )  # fmt: skip
 LOOK = """
 import importlib, pathlib, sys

@@ -290,6 +290,8 @@ def mixture(rng):
 
 def _underflow(got, expected):
     words = f"Right for thick densities, but {float(got):.7f} instead of {expected:.7f} where tails fall to 1e-80"
+    if not np.isfinite(got):
+        words = f"The result is {float(got)} instead of {expected:.7f}, where tails fall to 1e-80"
     if isinstance(got, jax.Array) or getattr(got, "dtype", None) == np.float32:
         return f"{words}: float32 rounds them to 0. These arrays are NumPy's, in float64; stay there with `np` instead of `jnp`."
     if not np.isfinite(got):

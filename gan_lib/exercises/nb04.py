@@ -415,6 +415,8 @@ def check_generator(fn):
         for network in drawn
     )
     for size, (kernel, _) in weights.items():
+        if not np.isfinite(kernel).all():
+            raise Mistake(f"The layer from {size} features has weights that are not finite.")
         if np.allclose(kernel, others[size][0]):
             raise Mistake(
                 f"Two different rngs give the same weights in the layer from {size} features: hand `rngs=rngs` on to every one."
