@@ -573,7 +573,7 @@ def check_precision_recall(fn):
     same(got, wanted, inputs={"real": real, "fake": fake}, rtol=1e-6, what="pair for reals that repeat")
     same(fn(real, real, 3), (1.0, 1.0), rtol=1e-6, what="pair for a set against itself")
     x, y = rng.normal(size=(2, 400, 84)).astype(np.float32)
-    quick = min(seconds(precision_recall, x, y[:350]) for _ in range(2))
+    quick = min(seconds(precision_recall, x, y[:350]) for _ in range(4))
     # Twice, as the first time JAX may compile; a loop over rows takes some 10 times as long as none, one over pairs 100.
     if (spent := seconds(fn, x, y[:350])) > 0.3 and (spent := seconds(fn, x, y[:350])) > max(0.3, 25 * quick):
         raise Mistake(
