@@ -566,7 +566,8 @@ def test_a_loop_that_swallows_everything_is_left_behind(course, monkeypatch):
     def stubborn(p, q):
         while not released.is_set():
             with contextlib.suppress(BaseException):
-                sum(range(10**6))
+                while not released.is_set():  # Python 3.13 raises at the end of a round
+                    sum(range(10**6))
 
     start = time.process_time()
     result = check("98.share", stubborn)

@@ -289,7 +289,7 @@ def check_certificate(fn):
         same(got, wanted, inputs=dict(zip(words, case, strict=True)), rtol=1e-4, atol=1e-5, what="bound")
     case = random(26, 60, 2), random(27, 50, 2), random(28, 60), random(29, 50)
     quick = min(seconds(certificate, *case) for _ in range(6))  # the first time JAX compiles; others may be disturbed
-    if seconds(fn, *case) > 0.15 and (spent := seconds(fn, *case)) > max(0.15, 25 * quick):
+    if seconds(fn, *case) > 0.06 and (spent := seconds(fn, *case)) > max(0.06, 25 * quick):
         raise Mistake(
             f"Right, but slow: {spent:.1f} s for 60 and 50 points. The notebook asks 150 times, of 200 and 200. No Python "
             "loop over pairs: real_scores[:, None] - fake_scores has them all."

@@ -393,7 +393,7 @@ def real_half_cut(logit, generator, theta, real, z):
 WRONG = {
     "01.value": [
         (log_of_sigmoid, "σ rounds to 0 or 1"),
-        (epsilon_in_log, "An ε of 1e-8 beside a 1 is rounded away"),
+        (epsilon_in_log, " ε "),  # gone in rounding, or not: that depends on jaxlib
         (loss_of_d, "the loss D minimises"),
         (labels_swapped, "labels are swapped"),
         (log_d_twice, "V has E[log(1−D(G(z)))]"),
