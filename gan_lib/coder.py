@@ -16,6 +16,8 @@ from gan_lib.likelihoods import Likelihood, bernoulli
 from gan_lib.parts import ready
 from gan_lib.pure import arrays, create, forward
 
+ADAM = optax.adam(1e-3)
+
 
 class Parts(NamedTuple):
     """One for each network. The generator is the decoder; a VAE has no discriminator."""
@@ -50,7 +52,7 @@ class Coder:
     likelihood: Likelihood = bernoulli
     latent_dim: int = 16
     beta: float = 1.0
-    optimizer: Any = optax.adam(1e-3)
+    optimizer: Any = ADAM
     averaging: float = 0.99
     prepare: Callable[[Any], jax.Array] = as_it_is
     discriminator: Any = ()  # none; a VAEGAN needs one

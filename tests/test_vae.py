@@ -12,8 +12,7 @@ from scipy import integrate, stats
 
 from gan_lib import data, nets
 from gan_lib.coder import Parts
-from gan_lib.gan import GAN
-from gan_lib.likelihoods import Likelihood, bernoulli, gaussian, per_sample
+from gan_lib.likelihoods import Likelihood, bernoulli, gaussian
 from gan_lib.losses import Loss, cross_entropy, fool, non_saturating
 from gan_lib.metrics import mode_coverage
 from gan_lib.nets import MLP
