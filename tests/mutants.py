@@ -3,8 +3,9 @@
     python tests/mutants.py [WORD ...]     those whose name holds one of the words; without, all
     python tests/mutants.py 1/2            the first half of them; 2/2 the second
 
-All of them take about twenty minutes on two cores, of which each runs a mutant at a time in a copy of its own. First, all the tests named below have to pass while nothing is taken away. Then it prints a line for each mutant: which
-test noticed what was taken away, and after how long. Exits with 1 if one went unnoticed.
+All of them take about twenty minutes on two cores, of which each runs a mutant at a time in a copy of its own. First,
+all the tests named below have to pass while nothing is taken away. Then it prints a line for each mutant: which test
+noticed what was taken away, and after how long. Exits with 1 if one went unnoticed.
 """
 
 import os
