@@ -1,18 +1,18 @@
 """Is each expectation of the notebooks met on any machine? Execute them under disturbances of float32's rounding.
 
     python tests/expectations.py [NN ...] [--seeds 10] [--jobs J] [--cores 2] [--limit 1500] [--out FILE]
-    python tests/expectations.py --read FILE ...       print the table of what other runs wrote; the later run wins
+    python tests/expectations.py --read FILE ...       the table of what such runs wrote; a later run replaces an earlier
 
-Two machines, or two versions of JAX, differ in the last digit of each operation, and training makes much of it. So each
-notebook is executed once for each seed, in a process of its own on `--cores` cores, `--jobs` of them at a time: seed 0 as
-it is, the others with each fresh parameter, each point that gan_lib.data draws, and each eager draw of jax.random.normal
-and uniform times 1 + 1e-7·N(0, 1), a last digit or two. Cells are run without Jupyter, stored outputs are not touched, and
-neither library nor notebooks know of it. With the first seed of all, then the second: --out, which gets a line of JSON as
-each run ends, is of use however early this is stopped. NN picks notebooks, and says their order.
+Machines, and versions of JAX, differ in the last digit of each operation, and training makes much of that. So each notebook
+is executed once for each seed, in a process of its own on `--cores` cores, `--jobs` of them at a time: seed 0 as it is, the
+others with each fresh parameter, each point that gan_lib.data draws, and each draw of jax.random.normal and uniform outside
+jit, times 1 + 1e-7·N(0, 1): a last digit or two. It needs no Jupyter, and leaves stored outputs alone. NN picks notebooks
+and says their order, for the first seed, then for the second: so --out, a line of JSON for each run that ended, is of use
+however early you stop it.
 
-Prints, for each expectation: its bound; the least, mean and greatest value; how many runs failed it; how many standard
-deviations over the runs lie between the mean and the bound. `=` says that nothing moved. Exits with 1 if an expectation
-failed or a cell raised. Ten seeds of all notebooks take about AN_HOUR on two cores.
+Prints for each expectation its bound, the least, mean and greatest value, how many runs failed, and how many standard
+deviations over the runs lie between the mean and the bound; = says that nothing moved. Exits with 1 where an expectation
+failed or a cell raised. Ten seeds of all notebooks take about an hour and a half on two cores.
 """
 
 import argparse
@@ -25,18 +25,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import types
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from statistics import mean, stdev
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE = 1e-7  # of a disturbance; float32 rounds by up to 0.6e-7
-
-
-# --- one run, in a process of its own --------------------------------------------------------------------------------
 
 
 def disturb(seed):
@@ -50,7 +46,7 @@ def disturb(seed):
     def disturbed(x, eager_only=True):
         if not isinstance(x, jax.Array) or x.dtype != np.float32 or (eager_only and isinstance(x, jax.core.Tracer)):
             return x
-        return x * (1 + SIZE * np.random.default_rng([seed, *x.shape]).standard_normal(x.shape)).astype(np.float32)
+        return x * (1 + 1e-7 * np.random.default_rng([seed, *x.shape]).standard_normal(x.shape)).astype(np.float32)
 
     create = nnx.Param.__init__  # which nnx.merge, that puts known arrays into a module, does not call
     nnx.Param.__init__ = lambda self, x, *args, **more: create(self, disturbed(x, eager_only=False), *args, **more)
@@ -61,7 +57,6 @@ def disturb(seed):
 
 def execute(path, seed, cache, note):
     """Run the code cells of a notebook, note(line) each expectation as it is met or not, and a cell that raises."""
-    os.chdir(path.parent)
     sys.path.insert(0, str(ROOT))
     import flax
     import jax
@@ -74,65 +69,50 @@ def execute(path, seed, cache, note):
 
     matplotlib.use("agg")
     gan_lib.device.cache_folder = lambda: cache  # the reader's does not fill up with disturbed programs
-    receipt = gan_lib.notebook.receipt
+    gan_lib.notebook.receipt()  # first: it decides how the compiler starts, which the first array does
+    note(dict(versions=f"Python {platform.python_version()}, jax {jax.__version__}, flax {flax.__version__}"))
+    if seed:
+        disturb(seed)
 
-    def noted(name, value, **bounds):
+    def expect(name, value, **bounds):
         numbers = {kind: float(np.asarray(x)) for kind, x in dict(value=value, **bounds).items() if x is not None}
         note(dict(name=name, **numbers))
 
-    def receipt_and_disturb():
-        receipt()  # first: it decides how the compiler starts, which the first array does
-        note(dict(versions=f"Python {platform.python_version()}, jax {jax.__version__}, flax {flax.__version__}"))
-        if seed:
-            disturb(seed)
-
-    gan_lib.notebook.expect, gan_lib.notebook.receipt = noted, receipt_and_disturb
+    gan_lib.notebook.expect = expect
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     for number, cell in enumerate(cells, start=1):
-        source = re.sub(r"^(\s*)[!%].*$", r"\1pass", "".join(cell["source"]), flags=re.MULTILINE)
-        file = f"<cell {number}>"
+        source = re.sub(r"^( *)[!%].*$", r"\1pass", "".join(cell["source"]), flags=re.MULTILINE)
+        file = f"<cell {number}>"  # whose text inspect.getsource wants
         linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
         try:
             exec(compile(source, file, "exec"), vars(main))
         except Exception as error:
-            traceback.print_exc()
-            if "raises-exception" not in cell["metadata"].get("tags", []):
-                note(dict(problem=f"code cell {number}: {type(error).__name__}: {error}"))
-                return
+            note(dict(problem=f"code cell {number}: {type(error).__name__}: {error}"))
+            break
         plt.close("all")
-
-
-def keep_to(slot, count):
-    """Before NumPy starts threads: the cores of this slot alone, where the system lets us choose."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[(slot * count + i) % len(cores)] for i in range(count)})
-
-
-# --- all runs --------------------------------------------------------------------------------------------------------
 
 
 def run(path, seed, slot, settings, folder):
     """One run as a record: {notebook, seed, seconds, expectations, ...}, with `problem` where it did not end well."""
-    notes, log = folder / f"{path.stem}-{seed}.jsonl", folder / f"{path.stem}-{seed}.log"
+    place = folder / f"{path.stem}-{seed}"  # where it works, as notebooks write files
+    place.mkdir()
+    notes, log = place / "notes.jsonl", place / "log"
     command = [sys.executable, __file__, str(path), "--one", str(seed), str(notes), str(slot), str(settings.cores)]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "OPENBLAS_NUM_THREADS": str(settings.cores)}
-    environment.pop("COURSE_STRICT", None)
-    record = dict(notebook=path.stem[:2], seed=seed)
-    start = time.perf_counter()
+    here = os.environ | dict(COURSE_STRICT="", JAX_PLATFORMS="cpu", OPENBLAS_NUM_THREADS=str(settings.cores))
+    record, start = dict(notebook=path.stem[:2], seed=seed), time.perf_counter()
     with log.open("w") as file:
         try:
-            done = subprocess.run(command, stdout=file, stderr=file, env=environment, timeout=settings.limit)
+            done = subprocess.run(command, cwd=place, stdout=file, stderr=file, env=here, timeout=settings.limit)
             if done.returncode:
-                record["problem"] = f"ended with {done.returncode}: {log.read_text(errors='replace')[-300:]}"
+                record["problem"] = f"status {done.returncode}: {log.read_text(errors='replace')[-300:]}"
         except subprocess.TimeoutExpired:
             record["problem"] = f"not done after {settings.limit} s"
     record["seconds"] = round(time.perf_counter() - start, 1)
-    lines = [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
-    for line in lines:
-        record |= line if "name" not in line else {}
-    return record | {"expectations": [line for line in lines if "name" in line]}
+    record["expectations"] = []
+    for line in map(json.loads, notes.read_text().splitlines() if notes.exists() else []):
+        record |= {"expectations": [*record["expectations"], line]} if "name" in line else line
+    return record
 
 
 def run_all(settings):
@@ -160,11 +140,9 @@ def run_all(settings):
 
 def room(each):
     """How far inside its nearest bound a value lies; negative outside, NaN of a NaN."""
-    value, near, tol = each["value"], each.get("near"), each.get("tol", 0)
-    low, high = each.get("at_least"), each.get("at_most")
-    rooms = [value - low] if low is not None else []
-    rooms += [high - value] if high is not None else []
-    return min(rooms + ([tol - abs(value - near)] if near is not None else []))
+    value, near = each["value"], each.get("near", each["value"])
+    low, high = each.get("at_least", -inf), each.get("at_most", inf)
+    return min(value - low, high - value, each.get("tol", inf) - abs(value - near))
 
 
 def bound(each):
@@ -198,10 +176,8 @@ def table(records):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NN")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--jobs", type=int)
-    parser.add_argument("--cores", type=int, default=2, help="for each of the jobs")
-    parser.add_argument("--limit", type=float, default=1500, help="seconds for one run")
+    for name, default in dict(seeds=10, jobs=max(1, os.cpu_count() // 2), cores=2, limit=1500).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE")
     settings = parser.parse_args()
@@ -209,15 +185,16 @@ def main():
         records = [json.loads(line) for path in settings.read for line in path.read_text().splitlines()]
         records = list({(record["notebook"], record["seed"]): record for record in records}.values())
     else:
-        settings.jobs = settings.jobs or max(1, os.cpu_count() // settings.cores)
         records = run_all(settings)
     sys.exit(0 if table(records) else 1)
 
 
 if __name__ == "__main__" and "--one" in sys.argv:
-    notebook, _, seed, notes, slot, cores = sys.argv[1:]
-    keep_to(int(slot), int(cores))
+    notebook, _, seed, notes, slot, count = sys.argv[1:]
+    if hasattr(os, "sched_setaffinity"):  # before NumPy starts threads
+        cores, first = sorted(os.sched_getaffinity(0)), int(slot) * int(count)
+        os.sched_setaffinity(0, {cores[i % len(cores)] for i in range(first, first + int(count))})
     with open(notes, "w", buffering=1, encoding="utf-8") as file:
-        execute(Path(notebook), int(seed), Path(notes).parent, lambda line: file.write(json.dumps(line) + "\n"))
+        execute(Path(notebook), int(seed), Path(notes).parent.parent, lambda line: file.write(json.dumps(line) + "\n"))
 elif __name__ == "__main__":
     main()
