@@ -104,12 +104,15 @@ def check_three_losses(fn):
     ),
 )
 def three_losses(p, q, x):
-    """Three readings of "the difference between samples and data": three scalars.
+    """Three scalars. p, q: probabilities of places x, all (n,), > 0.
 
-    p, q: probabilities of data and of samples at the places x, all (n,), none of them 0.
-    The mean squared distance between a data point and a sample, drawn independently; KL(p ‖ q); KL(q ‖ p).
+    Mean squared distance of a data point and a sample, drawn apart from
+    each other; KL(p ‖ q); KL(q ‖ p).
     """
-    return p @ (x[:, None] - x) ** 2 @ q, (p * jnp.log(p / q)).sum(), (q * jnp.log(q / p)).sum()
+    distance = p @ (x[:, None] - x) ** 2 @ q
+    forward = (p * jnp.log(p / q)).sum()
+    reverse = (q * jnp.log(q / p)).sum()
+    return distance, forward, reverse
 
 
 # --- 10.kl ----------------------------------------------------------------------------------------------------------
@@ -192,8 +195,12 @@ def on_float64(other):
     ),
 )
 def kl(mean, log_variance):
-    """KL(N(mean, diag exp(log_variance)) ‖ N(0, I)) of each sample, in nats: (B, d), (B, d) -> (B,)."""
-    return 0.5 * (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=1)
+    """KL(N(mean, diag exp(log_variance)) ‖ N(0, I)), in nats.
+
+    (B, d), (B, d) -> (B,), one number for each sample.
+    """
+    each = mean**2 + jnp.exp(log_variance) - 1 - log_variance
+    return each.sum(axis=1) / 2
 
 
 # --- 10.reparametrise -----------------------------------------------------------------------------------------------
@@ -279,8 +286,12 @@ def check_reparametrise(fn):
     ),
 )
 def reparametrise(key, mean, log_variance):
-    """Samples z (B, d) of N(mean, diag exp(log_variance)), through which gradients reach mean and log_variance (B, d)."""
-    return mean + jnp.exp(log_variance / 2) * jax.random.normal(key, mean.shape)
+    """Samples z (B, d) of N(mean, diag exp(log_variance)), (B, d) both.
+
+    Gradients reach mean and log_variance.
+    """
+    noise = jax.random.normal(key, mean.shape)
+    return mean + jnp.exp(log_variance / 2) * noise
 
 
 # --- 10.loss --------------------------------------------------------------------------------------------------------
@@ -391,13 +402,14 @@ def check_loss(fn):
     ),
 )
 def loss(x, logits, mean, log_variance):
-    """Minus the bound, in nats for an image, averaged over the batch: a scalar.
+    """Minus the bound, in nats an image, averaged over the batch.
 
-    x: chances of ink, in [0, 1], (B, ...). logits: the decoder's, of the same shape. mean, log_variance: of q(z|x), (B, d).
+    x: chances of ink in [0, 1], (B, ...); logits: of the same shape.
+    mean, log_variance: of q(z|x), (B, d). Result: a scalar.
     """
-    distortion = (softplus(logits) - x * logits).reshape(len(x), -1).sum(axis=1)
-    rate = 0.5 * (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=1)
-    return (distortion + rate).mean()
+    pixels = (softplus(logits) - x * logits).reshape(len(x), -1)
+    latents = (mean**2 + jnp.exp(log_variance) - 1 - log_variance) / 2
+    return (pixels.sum(axis=1) + latents.sum(axis=1)).mean()
 
 
 # --- 10.one_loss ----------------------------------------------------------------------------------------------------
@@ -494,15 +506,17 @@ def check_one_loss(fn):
     ),
 )
 def one_loss(encoder, decoder, discriminator, x, noise):
-    """KL + likeness + fooling D, a scalar whose gradient in the encoder's weights has no part of fooling D.
+    """KL + likeness + fooling D: a scalar.
 
-    encoder: x -> (mean, log_variance), (B, d) each. decoder: z -> samples. discriminator: samples -> (logits (B,), what its
-    layer sees (B, F)). noise: (B, d).
+    Its gradient in the encoder's weights has no part of fooling D.
+    encoder: x -> (mean, log_variance), (B, d) each. decoder: z -> samples.
+    discriminator: samples -> (logits (B,), what its layer sees (B, F)).
+    noise: (B, d).
     """
     mean, log_variance = encoder(x)
     z = mean + jnp.exp(log_variance / 2) * noise
-    (_, real), (_, rebuilt) = discriminator(x), discriminator(decoder(z))
+    (_, real), (_, seen) = discriminator(x), discriminator(decoder(z))
     logits, _ = discriminator(decoder(jax.lax.stop_gradient(z)))
-    kl = 0.5 * (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(axis=1)
-    likeness = 0.5 * ((real - rebuilt) ** 2).sum(axis=1)
-    return (kl + likeness).mean() + softplus(-logits).mean()
+    each = (mean**2 + jnp.exp(log_variance) - 1 - log_variance) / 2
+    likeness = ((real - seen) ** 2).sum(axis=1) / 2
+    return (each.sum(axis=1) + likeness + softplus(-logits)).mean()
