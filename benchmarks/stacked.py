@@ -246,23 +246,24 @@ def main():
     setting |= dict(width=args.width, blocks=args.blocks, compile_s=round(trainer.compiling, 1))
     for seed in args.seed:
 
-        def report(state, final=False, seed=seed, **facts):
+        def keep(state, seed=seed, **facts):
+            if args.weights:
+                notes = {"command": command(args, seed), **{name: str(value) for name, value in facts.items()}}
+                save(args.weights.format(seed), state.average, notes=notes)
+
+        def report(state, final=False, seed=seed, keep=keep, **facts):
+            keep(state, **facts)  # first: should measuring fail, they are there
             start = time.perf_counter()
             samples = draw(gan, state, jax.random.fold_in(jax.random.key(seed), 2), args.samples)
             line = dict(data="stacked-mnist", seed=seed, final=final) | setting | facts | score(samples)
             line |= distances(samples) if final else {}
             line |= dict(measuring_s=round(time.perf_counter() - start, 1))
             print(json.dumps(line), flush=True)
-            return line
+            keep(state, **{name: value for name, value in line.items() if name != "seed"})
 
         how_long = dict(seconds=args.seconds, steps=args.steps)
         state, facts = trainer.train(seed, **how_long, every=args.every, look=report)
-        if args.weights:  # first: should measuring fail, they are there
-            save(args.weights.format(seed), state.average, notes={"command": command(args, seed)})
-        line = report(state, final=True, **facts)
-        if args.weights:
-            notes = {"command": command(args, seed), **{name: str(value) for name, value in line.items()}}
-            save(args.weights.format(seed), state.average, notes=notes)
+        report(state, final=True, **facts)
 
 
 def command(args, seed):
