@@ -76,14 +76,18 @@ def test_schedules_go_from_the_first_number_to_the_second(stacked):
     gamma = stacked.early((3.0, 1.0), 1000)
     assert [float(gamma(step)) for step in (0, 200, 1000)] == pytest.approx([3, 1, 1])
     assert float(gamma(100)) == pytest.approx(3**0.5)
-    rate = stacked.optimizer(900, rate=1.0, last=0.1).init({"w": jnp.zeros(1)})
-    assert float(rate.hyperparams["learning_rate"]) == 1
-    moved, state = [], rate
-    for step in (0, 600, 750, 900):
-        state = state._replace(count=jnp.int32(step))
-        _, new = stacked.optimizer(900, rate=1.0, last=0.1).update({"w": jnp.ones(1)}, state)
-        moved.append(float(new.hyperparams["learning_rate"]))
-    assert moved == pytest.approx([1, 1, 0.55, 0.1], rel=1e-5)
+    optimizer = stacked.optimizer(12, rate=1.0, last=0.1)
+    state, moved = (
+        stacked.optimizer(1).init({"w": jnp.zeros(1)}),
+        [],
+    )  # begun for another number of steps, as in `advance`
+    for _ in range(13):
+        _, state = optimizer.update({"w": jnp.ones(1)}, state)
+        moved.append({name: float(state.hyperparams[name]) for name in ("learning_rate", "b2")})
+    rates, memories = ([step[name] for step in moved] for name in ("learning_rate", "b2"))
+    assert rates[:9] == pytest.approx([1] * 9)  # a cosine from step 8 to 12
+    assert (rates[10], rates[12]) == (pytest.approx(0.55), pytest.approx(0.1))
+    assert (memories[0], memories[3]) == (pytest.approx(0.9), pytest.approx(0.99))
 
 
 @pytest.mark.slow
