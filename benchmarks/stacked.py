@@ -28,15 +28,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from safetensors import SafetensorError
 
 from gan_lib import data, features, nets
-from gan_lib.checkpoint import save
+from gan_lib.checkpoint import header, restore, save
 from gan_lib.device import compiler_options, enable_compilation_cache
 from gan_lib.gan import GAN
 from gan_lib.losses import relativistic
 from gan_lib.penalties import ZeroCentred
 
-N, MODES, SURE = 26_000, 1000, 0.8
+DATA, N, MODES, SURE = "stacked-mnist", 26_000, 1000, 0.8
 RATE, GAMMA, SECOND, DECAY = 2e-4, (3.0, 1.0), (0.9, 0.99), (0.995, 0.999)  # the pairs: at first, and from EARLY on
 EARLY, LATE, LAST = 0.2, 2 / 3, 0.1  # shares of the training; from LATE on the rate falls to LAST of itself
 
@@ -210,6 +211,31 @@ def distances(samples):
     return facts | dict(distance_n=found[0].n, distance_floor=round(found[0].floor, 2))
 
 
+# --- weights --------------------------------------------------------------------------------------------------------
+
+
+def load(path):
+    """(GAN, state) of a file that --weights or --pack wrote: for drawing samples, in float32."""
+    notes = header(path)
+    if notes.get("data") != DATA:
+        raise ValueError(f"{path} does not say that it was trained here. Expected a file that --weights or --pack wrote.")
+    gan = pair(int(notes["width"]), int(notes["blocks"]))
+    state = gan.init(jax.random.key(0))
+    return gan, state._replace(average=restore(path, state.average))
+
+
+def scored(path, n=N, seed=0):
+    """What n samples of the weights in a file score, as a dictionary: those that `main` draws at the end of that seed."""
+    gan, state = load(path)
+    samples = draw(gan, state, jax.random.fold_in(jax.random.key(seed), 2), n)
+    return dict(data=DATA, file=Path(path).name, seed=seed) | score(samples) | distances(samples)
+
+
+def pack(path, out):
+    """The weights in a file, to another one with kernels of 8 bits. The notes about float32 stay."""
+    save(out, load(path)[1].average, notes=header(path), eight_bits=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="of training for each seed")
@@ -226,9 +252,11 @@ def main():
     parser.add_argument("--blocks", type=int, default=2)
     parser.add_argument("--samples", type=int, default=N, metavar="N", help=f"to be read; published: {N:,}")
     parser.add_argument("--weights", metavar="OUT_{}.safetensors", help="for the averaged generator; {} is the seed")
+    parser.add_argument("--score", metavar="FILE", help="instead of training: weights to draw from")
+    parser.add_argument("--pack", metavar="OUT", help="with --score: write them with kernels of 8 bits, and score those")
     args = parser.parse_args()
-    if (args.seconds is None) == (args.steps is None):
-        parser.error("give --seconds or --steps")
+    if [args.seconds, args.steps, args.score].count(None) != 2 or (args.pack and not args.score):
+        parser.error("give --seconds or --steps, or --score FILE, to which --pack may be added")
     for name in ("seconds", "steps", "every", "batch", "rate", "blocks", "samples"):
         if (value := getattr(args, name)) is not None and not value > 0:
             parser.error(f"--{name} must be above 0; got {value}")
@@ -239,6 +267,15 @@ def main():
     if args.weights and len(args.seed) > 1 and "{}" not in args.weights:
         parser.error(f"--weights must have {{}} for the seed, or all seeds would write one file; got {args.weights}")
     enable_compilation_cache()
+    if args.score:
+        try:
+            if args.pack:
+                pack(args.score, args.pack)
+            line = scored(args.pack or args.score, args.samples, args.seed[0])
+        except (OSError, ValueError, SafetensorError) as error:
+            parser.error(f"--score: {error}")
+        print(json.dumps(line))
+        return
     images = jnp.asarray(np.uint8(np.rint(127.5 * (data.mnist()[0][..., 0] + 1))))
     gan = pair(args.width, args.blocks, args.dtype)
     trainer = Trainer(gan, images, batch=args.batch, rate=args.rate, last=args.last)
@@ -255,7 +292,7 @@ def main():
             keep(state, **facts)  # first: should measuring fail, they are there
             start = time.perf_counter()
             samples = draw(gan, state, jax.random.fold_in(jax.random.key(seed), 2), args.samples)
-            line = dict(data="stacked-mnist", seed=seed, final=final) | setting | facts | score(samples)
+            line = dict(data=DATA, seed=seed, final=final) | setting | facts | score(samples)
             line |= distances(samples) if final else {}
             line |= dict(measuring_s=round(time.perf_counter() - start, 1))
             print(json.dumps(line), flush=True)

@@ -169,7 +169,7 @@ class Residual(nnx.Module):
 
     The last kernel starts at 0, so that the block starts as the identity and a deep network needs no normalisation; the
     first is drawn for a leaky ReLU (He et al. 2015, eq. 15), over √depth. depth: blocks of the whole network. The other
-    arguments are of `conv`. Zhang et al. 2019 (Fixup), section 3; in a GAN: Huang et al. 2024 (R3GAN), section 3.3.
+    arguments are of `conv`. Zhang et al. 2019 (Fixup), section 3; in a GAN: Huang et al. 2024 (R3GAN), section 3, config D.
     """
 
     def __init__(self, width: int, *, depth: int, conv: Callable[..., nnx.Module] = Conv, **settings):

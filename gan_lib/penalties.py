@@ -66,7 +66,7 @@ class ZeroCentred:
     """½·(r1 · R1 + r2 · R2), as `GAN` takes it. r1, r2: the two γ; R3GAN takes the same for both.
 
     Each is a number, or a schedule of the step: gamma = optax.linear_schedule(3.0, 1.0, 1000); ZeroCentred(gamma, gamma).
-    Mescheder et al. 2018, section 4.1; Huang et al. 2024 (R3GAN), section 2.2; falling: its appendix on training.
+    Mescheder et al. 2018, section 4.1; Huang et al. 2024 (R3GAN), eq. 3; falling: its appendix D and table 9.
     """
 
     r1: float | Schedule = 0.0

@@ -250,8 +250,8 @@ MUTANTS = [
     # Labels.
     Mutant(
         "labels: G gets those of the batch",
-        "gan_lib/gan.py", "forward(self.generator, g, rest.generator, z, *labels)",
-        "forward(self.generator, g, rest.generator, z, *(0 * y for y in labels))",
+        "gan_lib/gan.py", "forward(generator, g, g_rest, z, *labels)",
+        "forward(generator, g, g_rest, z, *(0 * y for y in labels))",
         "tests/test_models.py -k label",
     ),
     Mutant(

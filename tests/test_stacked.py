@@ -150,6 +150,9 @@ def test_a_training_that_diverges_ends_at_its_last_finite_state(stacked):
     ("args", "words"),
     [
         ("", "give --seconds or --steps"),
+        ("--score x.safetensors --steps 5", "give --seconds or --steps, or --score"),
+        ("--steps 5 --pack y.safetensors", "give --seconds or --steps, or --score"),
+        ("--score nowhere.safetensors", "--score: No such file"),
         ("--seconds 0", "must be above 0; got 0"),
         ("--steps 5 --width 30", "multiple of 4; got 30"),
         ("--steps 5 --weights nowhere/x{}.safetensors", "there is no folder nowhere"),
