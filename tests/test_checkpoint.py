@@ -255,7 +255,13 @@ def kernels():
 
 def test_in_eight_bits_a_weight_is_off_by_half_a_scale_at_most(tmp_path):
     state = jax.tree.map(jnp.asarray, kernels()) | {"as they are": kernels()["dense"]}
-    save(tmp_path / "x.st", state, notes={"command": "train"}, history={"loss": np.ones((4, 2), np.float32)}, eight_bits=True)
+    save(
+        tmp_path / "x.st",
+        state,
+        notes={"command": "train"},
+        history={"loss": np.ones((4, 2), np.float32)},
+        eight_bits=True,
+    )
     back = restore(tmp_path / "x.st", state)
     for kernel, again in ((state["conv"]["kernel"], back["conv"]["kernel"]), (state["dense"], back["dense"])):
         largest = np.abs(kernel).reshape(-1, 6).max(axis=0)  # of each output channel

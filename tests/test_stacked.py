@@ -134,6 +134,37 @@ def test_it_prints_what_it_measured_and_writes_weights(benchmark, tmp_path, stac
     state = state._replace(average=restore(tmp_path / "w4.safetensors", state.average))
     samples = stacked.draw(gan, state, jax.random.fold_in(jax.random.key(4), 2), 100)
     assert stacked.score(samples)["modes"] == lines[0]["modes"]
+    # What it wrote, it scores again: as it is, and in eight bits.
+    same = stacked.scored(tmp_path / "w4.safetensors", 100, seed=4)
+    names = ("n", "modes", "reverse_kl", "sure", "floor", "distance")
+    assert {name: same[name] for name in names} == {name: lines[0][name] for name in names}
+    small = tmp_path / "small.safetensors"
+    options = f"--score {tmp_path / 'w4.safetensors'} --pack {small} --seed 4 --samples 100"
+    status, printed, _ = benchmark(f"stacked.py {options}")
+    assert status == 0
+    packed = json.loads(printed)
+    assert (packed["file"], packed["n"], packed["seed"]) == ("small.safetensors", 100, 4)
+    assert packed["distance"] == pytest.approx(lines[0]["distance"], rel=0.1)
+    assert header(small)["command"] == notes["command"]
+
+
+def test_weights_that_were_not_trained_here_are_refused(stacked):
+    with pytest.raises(ValueError, match=r"small-dcgan\.safetensors does not say that it was trained here"):
+        stacked.load(ROOT / "data" / "small-dcgan.safetensors")
+
+
+@pytest.mark.slow
+def test_the_weights_that_ship_draw_a_thousand_modes_and_say_where_they_come_from(stacked):
+    path = data.weights("stacked-mnist.safetensors", "")
+    assert path == ROOT / "data" / "stacked-mnist.safetensors"
+    assert path.stat().st_size <= 2_600_000
+    notes = header(path)
+    assert notes["command"].startswith("python benchmarks/stacked.py --seed 0 --seconds")
+    assert {"device", "dtype", "seconds", "steps", "reverse_kl", "floor", "sure", "distance", "packed"} <= notes.keys()
+    again = stacked.scored(path, 2000)
+    assert again["modes"] >= 840  # of 2,000 faultless samples: 865 ± 9. Measured: MODES
+    assert again["reverse_kl"] < again["floor_real"] + 0.05
+    assert again["sure"] == pytest.approx(float(notes["sure"]), abs=0.03)
 
 
 @pytest.mark.slow
