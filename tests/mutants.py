@@ -286,6 +286,16 @@ MUTANTS = [
         "tests/test_models.py -k label",
     ),
     Mutant(
+        "labels: conditional discriminators judge each pair alone",
+        "gan_lib/nets.py", "def _verdict(rngs, spread=False):", "def _verdict(rngs, spread=True):",
+        "tests/test_nets.py -k alone",
+    ),
+    Mutant(
+        "labels: … with one-hot channels, too",
+        "gan_lib/nets.py", "channels=1 + classes, spread=False)", "channels=1 + classes)",
+        "tests/test_nets.py -k alone",
+    ),
+    Mutant(
         "labels: those of no class are refused",
         "gan_lib/parts.py", "    if low < 0 or high >= classes:", "    if False:",
         "tests/test_models.py -k label",
