@@ -242,9 +242,9 @@ def scored(path, n=N, seed=0):
     return dict(data=DATA, file=Path(path).name, seed=seed) | score(samples) | distances(samples)
 
 
-def pack(path, out):
-    """The weights in a file, to another one with kernels of 8 bits. The notes about float32 stay."""
-    save(out, load(path)[1].average, notes=header(path), eight_bits=True)
+def pack(path, out, **notes):
+    """The weights in a file, to another one with kernels of 8 bits. What stands in the first one's header stays."""
+    save(out, load(path)[1].average, notes=header(path) | notes, eight_bits=True)
 
 
 def main():
@@ -285,6 +285,8 @@ def main():
             if args.pack:
                 pack(args.score, args.pack)
             line = scored(args.pack or args.score, args.samples, args.seed[0])
+            if args.pack:
+                pack(args.score, args.pack, packed=json.dumps(line))  # once more, with what was measured
         except (OSError, ValueError, SafetensorError) as error:
             parser.error(f"--score: {error}")
         print(json.dumps(line))

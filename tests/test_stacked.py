@@ -146,6 +146,7 @@ def test_it_prints_what_it_measured_and_writes_weights(benchmark, tmp_path, stac
     assert (packed["file"], packed["n"], packed["seed"]) == ("small.safetensors", 100, 4)
     assert packed["distance"] == pytest.approx(lines[0]["distance"], rel=0.1)
     assert header(small)["command"] == notes["command"]
+    assert json.loads(header(small)["packed"]) == packed
 
 
 def test_weights_that_were_not_trained_here_are_refused(stacked):
@@ -162,8 +163,8 @@ def test_the_weights_that_ship_draw_a_thousand_modes_and_say_where_they_come_fro
     assert notes["command"].startswith("python benchmarks/stacked.py --seed 0 --seconds")
     assert {"device", "dtype", "seconds", "steps", "reverse_kl", "floor", "sure", "distance", "packed"} <= notes.keys()
     again = stacked.scored(path, 2000)
-    assert again["modes"] >= 840  # of 2,000 faultless samples: 865 ± 9. Measured: MODES
-    assert again["reverse_kl"] < again["floor_real"] + 0.05
+    assert again["modes"] >= 830  # measured: 856; 2,000 faultless samples find 865 on average
+    assert again["reverse_kl"] < again["floor_real"] + 0.03
     assert again["sure"] == pytest.approx(float(notes["sure"]), abs=0.03)
 
 
