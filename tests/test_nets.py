@@ -222,6 +222,11 @@ def test_bfloat16_gives_what_float32_gives_to_two_digits():
             block.last.kernel[...] = 0.1 * jax.random.normal(jax.random.key(1), block.last.kernel[...].shape)
     assert r1(half, x) == pytest.approx(float(r1(full, x)), rel=0.03)
     np.testing.assert_allclose(half(x), full(x), atol=0.05)
+    # Logits far from 0, as pairing lets them drift, keep their differences: the last layer is float32.
+    before, head = half(x), half.layers[-2]
+    head.bias[...] -= 300
+    assert half(x).dtype == jnp.float32
+    np.testing.assert_allclose(half(x) + 300, before, atol=1e-3)
 
 
 def test_spectral_norm_goes_into_the_residual_pair():
