@@ -144,7 +144,9 @@ def everything(x, key):
 
 
 def with_replacement(x, key):
-    return jnp.stack([jax.random.choice(k, c, c.shape) for k, c in zip(jax.random.split(key, x.shape[1]), x.T)], 1)
+    return jnp.stack(
+        [jax.random.choice(k, c, c.shape) for k, c in zip(jax.random.split(key, x.shape[1]), x.T, strict=True)], 1
+    )
 
 
 def one_key(x, key):
@@ -272,7 +274,7 @@ WRONG = {
         (variant("no_tanh", program_4, end=lambda x: x), "The tanh is gone"),
         (variant("fakes_moved", program_4, end=lambda x: (jnp.tanh(x) + 1) / 2), "You moved the fakes"),
         (variant("asks_for_zero", program_4, target=0), "wants to be found out"),
-        (bytes_scale, "loss of D"),
+        (bytes_scale, "The data are not bytes"),
     ],
     "07.difference": [
         (paired, "which fake stands beside which"),
