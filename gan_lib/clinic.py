@@ -62,19 +62,19 @@ DISEASES = {  # name: (what it needs, is it so at a look?, what was seen, what t
         "The weights of one player are {growth:.0f} times as long as at first.",
         "a tenth of the learning rate",
     ),
-    "oscillation": (
-        ("told", "moved"),
-        lambda w: (w["told"] > 0.85) & (w["moved"] > 0.3) & (w["worse"] >= 0.1),
-        "Fakes of the same latents move by {moved:.1f} of the data's spread from look to look, and in {worse:.0%} of the looks D "
-        "is worse than a coin: they have moved on since it learnt.",
-        "less momentum, R1, smaller steps",
-    ),
     "G too strong": (
         ("told",),
         lambda w: (w["told"] > 0.85) & (w["gap"] < 0.1 * w["best"]),
         "D cannot follow. A stranger tells {told:.0%} of the samples; the best D would have D(x) − D(G(z)) near "
         "{best:.2f}, this one has {gap:.2f}.",
         "more or larger steps for D; centred and scaled data",
+    ),
+    "oscillation": (
+        ("told", "moved"),
+        lambda w: (w["told"] > 0.85) & (w["moved"] > 0.3) & (w["worst"] > 1.05),
+        "Fakes of the same latents move by {moved:.1f} of the data's spread from look to look, and at worst D's loss is "
+        "{worst:.0%} of a coin's: they have moved on since it learnt.",
+        "less momentum, R1, smaller steps",
     ),
     "D too strong": (
         ("d_real", "d_fake"),
@@ -139,7 +139,7 @@ def windows(history, loss):
     w = {name: mean(history[name]) for name in STEPS}
     w |= {name: np.asarray(history[name])[late] for name in LOOKS if name in history}
     w["step"], w["still"], w["gap"] = step[late], mean(np.asarray(history["g_grad"]) == 0), w["d_real"] - w["d_fake"]
-    w["worse"] = np.full(len(late), (w["d_loss"] > 1.1 * reference(loss)[0]).mean())
+    w["worst"] = np.full(len(late), w["d_loss"].max() / max(reference(loss)[0], 1e-9))
     w["best"] = 2 * w["told"] - 1 if "told" in w else np.full(len(late), np.nan)
     return w, f"steps {step[starts[0]]:,} to {step[late[-1]]:,}"
 
@@ -182,21 +182,24 @@ def chart(
         raise ValueError(f"history has no {', '.join(missing)}; expected what fit returns for a GAN.")
     figure = Picture(10.4, 1.9 + 0.25 * bool(title))
     step, (d_line, g_line) = np.asarray(history["step"]), reference(loss)
+    gone = ~np.isfinite(np.atleast_2d(history["d_loss"]))  # what a comparison with NaN says means nothing
     levels = {"losses": (d_line, g_line), "D's verdicts": (0.5,), "who can tell": (0.5,), "variety": (1.0,)}
     for ax, (panel, lines) in zip(figure.subplots(1, 6), PANELS.items(), strict=True):
         for name, label, colour in lines:
             if name in history:
-                x, low, middle, high = _band(step, np.atleast_2d(history[name]) / ((name == "kinds" and most) or 1))
+                values = np.where(gone, np.nan, np.atleast_2d(history[name])) / ((name == "kinds" and most) or 1)
+                x, low, middle, high = _band(step, values)
                 ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
                 ax.plot(x, middle, color=colour, lw=1.2, label=label)
         for level in levels.get(panel, ()):
             ax.axhline(level, color=GREY, ls=":", lw=0.8)
-        if panel in ("gradients", "motion"):
+        if panel in ("gradients", "motion") and not gone.all():
             ax.set_yscale("symlog", linthresh=1e-3 if panel == "gradients" else 1.0, linscale=0.5)
+            ax.set_ylim(top=ax.get_ylim()[1] ** 1.5 + 2)
         if panel in ("D's verdicts", "who can tell", "variety"):
-            ax.set_ylim(0, 1.25)
+            ax.set_ylim(0, 1.5)
         if panel == "losses":
-            ax.set_ylim(min(0, 1.5 * g_line), 3 * max(d_line, 0.7))
+            ax.set_ylim(min(0, 1.5 * g_line), 3.5 * max(d_line, 0.7))
         ax.set_title(panel, fontsize=9)
         ax.tick_params(labelsize=7)
         ax.set_xticks([0, step[-1]])

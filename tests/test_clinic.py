@@ -83,7 +83,7 @@ SIGNS = {
     "no gradient": dict(g_grad=0.0),
     "BatchNorm leak": dict(company=1.5),
     "learning rate too high": dict(growth=20),
-    "oscillation": dict(told=0.95, moved=0.5, d_loss=1.7, d_real=0.6),
+    "oscillation": dict(told=0.95, moved=0.5, d_loss=1.7, d_real=0.65),
     "G too strong": dict(told=0.95),
     "D too strong": dict(d_real=0.95, d_fake=0.05),
     "collapse": dict(covered=0.1, d_real=0.7),
@@ -126,7 +126,7 @@ def test_bad_fakes_without_a_disease_are_called_bad():
 
 def test_without_a_watch_it_says_what_it_did_not_look_for():
     history = {k: v for k, v in calm().items() if k not in probes.LOOKS}
-    assert "Not looked for, as fit had no Watch: BatchNorm leak, learning rate too high, oscillation" in str(
+    assert "Not looked for, as fit had no Watch: BatchNorm leak, learning rate too high, G too strong" in str(
         reading(history)
     )
     assert reading(history | dict(g_grad=np.zeros(600))).name == "no gradient"
