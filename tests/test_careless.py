@@ -83,6 +83,10 @@ SHORTER = {
     "(32, 14, 14, 16)": "(2, 14, 14, 16)",
     "states[2::2]": "states[2::8]",
     "jnp.asarray(data.mnist()[0])": "jnp.asarray(data.mnist()[0][:6000])",
+    "admit(range(10))": "admit(range(2))",
+    "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
+    "steps=1500, **more)": "steps=500, **more)",
+    "jax.random.key(1), 1500)": "jax.random.key(1), 150)",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}
