@@ -71,9 +71,9 @@ DISEASES = {  # name: (what it needs, is it so at a look?, what was seen, what t
     ),
     "oscillation": (
         ("told", "moved"),
-        lambda w: (w["told"] > 0.85) & (w["moved"] > 0.3) & (w["worst"] > 1.05),
-        "Fakes of the same latents move by {moved:.1f} of the data's spread from look to look, and at worst D's loss is "
-        "{worst:.0%} of a coin's: they have moved on since it learnt.",
+        lambda w: (w["told"] > 0.85) & (w["moved"] > 0.3) & (w["worst"] > 1),
+        "Fakes of the same latents move by {moved:.1f} of the data's spread from look to look, and D is worse than a coin at "
+        "times, at least {worst:.2f} times: they have moved on since it learnt.",
         "less momentum, R1, smaller steps",
     ),
     "D too strong": (
@@ -135,11 +135,14 @@ def windows(history, loss):
         )
     late = at[len(at) // 2 :]
     starts = at[len(at) // 2 - 1 : -1] + 1
-    mean = lambda x: np.array([np.asarray(x, float)[a : b + 1].mean() for a, b in zip(starts, late, strict=True)])
+    parts = lambda x: [np.asarray(x, float)[a : b + 1] for a, b in zip(starts, late, strict=True)]
+    mean = lambda x: np.array([part.mean() for part in parts(x)])
     w = {name: mean(history[name]) for name in STEPS}
     w |= {name: np.asarray(history[name])[late] for name in LOOKS if name in history}
     w["step"], w["still"], w["gap"] = step[late], mean(np.asarray(history["g_grad"]) == 0), w["d_real"] - w["d_fake"]
-    w["worst"] = np.full(len(late), w["d_loss"].max() / max(reference(loss)[0], 1e-9))
+    # Two standard errors below the mean of a window, so that a single bad batch among few proves nothing.
+    errors = [np.std(x, ddof=1) / len(x) ** 0.5 for x in parts(history["d_loss"])] if min(late - starts) > 0 else 0
+    w["worst"] = np.full(len(late), (w["d_loss"] - 2 * np.asarray(errors)).max() / max(reference(loss)[0], 1e-9))
     w["best"] = 2 * w["told"] - 1 if "told" in w else np.full(len(late), np.nan)
     return w, f"steps {step[starts[0]]:,} to {step[late[-1]]:,}"
 
