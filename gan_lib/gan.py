@@ -80,34 +80,41 @@ class GAN:
     prepare: Callable[[Any], jax.Array] = as_it_is
     classes: int = 0
 
-    def step(self, state: GANState, batch: jax.Array, key: jax.Array) -> tuple[GANState, dict[str, jax.Array]]:
-        """Move D, then move G against the new D, on one batch. Goodfellow et al. 2014, algorithm 1 with k = 1."""
+    def step(self, state: GANState, batch, key) -> tuple[GANState, dict]:
+        """Move D, then move G against the new D, on one batch.
+
+        Goodfellow et al. 2014, algorithm 1 with k = 1.
+        """
+        (g, d), (g_rest, d_rest), (g_opt, d_opt), average, number = state
+        generator, discriminator = self.generator, self.discriminator
         real, *labels = ready(self, batch)  # no labels, or one array of them
         z_key, penalty_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
-        params, rest, opt = state.params, state.rest, state.opt
-        # One forward pass of G serves both players: D needs its samples, G the way back from them to its weights.
-        generate = lambda g: forward(self.generator, g, rest.generator, z, *labels)
-        fake, pull_back, g_rest = jax.vjp(generate, params.generator, has_aux=True)
-        critic = lambda d, x: forward(self.discriminator, *d, x, *labels)[0]
+        # One forward pass of G serves both players: D needs its samples, G
+        # the way back from them to its weights.
+        generate = lambda g: forward(generator, g, g_rest, z, *labels)
+        fake, pull_back, g_rest = jax.vjp(generate, g, has_aux=True)
 
         def d_objective(d):
-            logits, d_rest = judge(self.discriminator, d, rest.discriminator, real, fake, *labels)
-            penalty = self.penalty(partial(critic, (d, d_rest)), real, fake, key=penalty_key)
-            return self.loss.discriminator(*logits) + penalty, (logits, d_rest)
+            logits, rest = judge(discriminator, d, d_rest, real, fake, *labels)
+            critic = lambda x: forward(discriminator, d, rest, x, *labels)[0]
+            penalty = self.penalty(critic, real, fake, key=penalty_key)
+            return self.loss.discriminator(*logits) + penalty, (logits, rest)
 
-        (d_loss, (logits, d_rest)), d_grads = jax.value_and_grad(d_objective, has_aux=True)(params.discriminator)
-        d, d_opt = descend(self.optimizer.discriminator, d_grads, opt.discriminator, params.discriminator)
+        value_and_grad = partial(jax.value_and_grad, has_aux=True)
+        (d_loss, (logits, d_rest)), d_grads = value_and_grad(d_objective)(d)
+        d, d_opt = descend(self.optimizer.discriminator, d_grads, d_opt, d)
 
         def g_objective(fake):
-            logits, new_rest = judge(self.discriminator, d, d_rest, real, fake, *labels)
-            return self.loss.generator(*logits), new_rest
+            logits, rest = judge(discriminator, d, d_rest, real, fake, *labels)
+            return self.loss.generator(*logits), rest
 
-        (g_loss, d_rest), slope = jax.value_and_grad(g_objective, has_aux=True)(fake)
+        (g_loss, d_rest), slope = value_and_grad(g_objective)(fake)
         (g_grads,) = pull_back(slope)
-        g, g_opt = descend(self.optimizer.generator, g_grads, opt.generator, params.generator)
-        average = moving_average(state.average, (g, g_rest), state.step, self.averaging)
-        state = GANState(Pair(g, d), Pair(g_rest, d_rest), Pair(g_opt, d_opt), average, state.step + 1)
+        g, g_opt = descend(self.optimizer.generator, g_grads, g_opt, g)
+        average = moving_average(average, (g, g_rest), number, self.averaging)
+        pairs = Pair(g, d), Pair(g_rest, d_rest), Pair(g_opt, d_opt)
+        state = GANState(*pairs, average, number + 1)
         return state, measure(d_loss, g_loss, logits, d_grads, g_grads)
 
     def init(self, key: jax.Array) -> GANState:

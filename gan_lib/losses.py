@@ -41,13 +41,13 @@ def fool(real_logits, fake_logits):
 def squared_targets(real_logits, fake_logits):
     """½E[(D(x) − 1)²] + ½E[D(G(z))²], D linear. Mao et al. 2017, eq. 9 (a = 0, b = c = 1)."""
     check_logits(real_logits, fake_logits)
-    return 0.5 * ((real_logits - 1) ** 2).mean() + 0.5 * (fake_logits**2).mean()
+    return ((real_logits - 1) ** 2).mean() / 2 + (fake_logits**2).mean() / 2
 
 
 def squared_fool(real_logits, fake_logits):
     """½E[(D(G(z)) − 1)²]. Mao et al. 2017, eq. 9 (c = 1)."""
     check_logits(real_logits, fake_logits)
-    return 0.5 * ((fake_logits - 1) ** 2).mean()
+    return ((fake_logits - 1) ** 2).mean() / 2
 
 
 def margins(real_logits, fake_logits):

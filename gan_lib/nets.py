@@ -96,10 +96,13 @@ def small_generator(rngs, *, inputs=16):
     return nnx.Sequential(*plan, *start, *double, ConvTranspose(32, 1, 4, stride=2, rngs=rngs), jnp.tanh)
 
 
-def small_discriminator(rngs, *, channels=1):
+def small_discriminator(rngs, *, channels=1, spread=True):
     """Images (B, 28, 28, channels) -> logits (B,): 4 × 4 kernels to 32 and 64 channels, dense to 128, the batch's spread,
-    dense."""
-    return nnx.Sequential(*_look(rngs, channels).layers, *_verdict(rngs).layers)
+    dense.
+
+    spread: False leaves the batch's spread out, as both conditional forms do.
+    """
+    return nnx.Sequential(*_look(rngs, channels).layers, *_verdict(rngs, spread).layers)
 
 
 def _look(rngs, channels=1):
@@ -109,9 +112,10 @@ def _look(rngs, channels=1):
     return nnx.Sequential(*narrow, nnx.Linear(7 * 7 * 64, 128, rngs=rngs), leaky)
 
 
-def _verdict(rngs):
-    """Features (B, 128) -> logits (B,), with a look at the spread of the batch."""
-    return nnx.Sequential(BatchSpread(), nnx.Linear(2 * 128, 1, rngs=rngs), reshape())
+def _verdict(rngs, spread=False):
+    """Features (B, 128) -> logits (B,), with a look at the spread of the batch or without."""
+    look = (BatchSpread(), nnx.Linear(2 * 128, 1, rngs=rngs)) if spread else (nnx.Linear(128, 1, rngs=rngs),)
+    return nnx.Sequential(*look, reshape())
 
 
 class Joined(nnx.Module):
@@ -156,7 +160,7 @@ def small_conditional_generator(rngs, *, classes=10):
 
 def small_channels_discriminator(rngs, *, classes=10):
     """Images (B, 28, 28, 1), labels (B,) -> logits (B,): `small_discriminator`, the label as one-hot channels."""
-    return Joined(small_discriminator(rngs, channels=1 + classes), classes)
+    return Joined(small_discriminator(rngs, channels=1 + classes, spread=False), classes)
 
 
 def small_projection_discriminator(rngs, *, classes=10):

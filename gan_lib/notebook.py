@@ -27,9 +27,7 @@ def receipt() -> None:
     compile_sooner()
     plots.style()
     device = jax.devices()[0]
-    where = (
-        f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else f"{jax.device_count()} × {device.device_kind}"
-    )
+    where = f"{os.cpu_count()} cores" if device.platform == "cpu" else f"{jax.device_count()} × {device.device_kind}"
     versions = f"jax {jax.__version__}, flax {flax.__version__}, Python {platform.python_version()}"
     verdict = _verdict(jax.__version__, flax.__version__)
     say(f"gan_lib {gan_lib.__version__} on {where} · {versions} ({verdict})")

@@ -1,10 +1,11 @@
 """Take away each protection of the course, one at a time, in a copy: a test must notice.
 
     python tests/mutants.py [WORD ...]     those whose name holds one of the words; without, all
+    python tests/mutants.py 1/2            the first half of them; 2/2 the second
 
-All of them take about a quarter of an hour on two cores, of which each runs a mutant at a time in a copy of its own.
-First, all the tests named below have to pass while nothing is taken away. Then it prints a line for each mutant: which
-test noticed what was taken away, and after how long. Exits with 1 if one went unnoticed.
+All of them take about twenty minutes on two cores, of which each runs a mutant at a time in a copy of its own. First,
+all the tests named below have to pass while nothing is taken away. Then it prints a line for each mutant: which test
+noticed what was taken away, and after how long. Exits with 1 if one went unnoticed.
 """
 
 import os
@@ -270,8 +271,8 @@ MUTANTS = [
     # Labels.
     Mutant(
         "labels: G gets those of the batch",
-        "gan_lib/gan.py", "forward(self.generator, g, rest.generator, z, *labels)",
-        "forward(self.generator, g, rest.generator, z, *(0 * y for y in labels))",
+        "gan_lib/gan.py", "forward(generator, g, g_rest, z, *labels)",
+        "forward(generator, g, g_rest, z, *(0 * y for y in labels))",
         "tests/test_models.py -k label",
     ),
     Mutant(
@@ -279,6 +280,16 @@ MUTANTS = [
         "gan_lib/gan.py", "    fake_logits, rest = forward(build, params, rest, fake, *labels)",
         "    fake_logits, rest = forward(build, params, rest, fake, *(y[::-1] for y in labels))",
         "tests/test_models.py -k label",
+    ),
+    Mutant(
+        "labels: conditional discriminators judge each pair alone",
+        "gan_lib/nets.py", "def _verdict(rngs, spread=False):", "def _verdict(rngs, spread=True):",
+        "tests/test_nets.py -k alone",
+    ),
+    Mutant(
+        "labels: … with one-hot channels, too",
+        "gan_lib/nets.py", "channels=1 + classes, spread=False)", "channels=1 + classes)",
+        "tests/test_nets.py -k alone",
     ),
     Mutant(
         "labels: those of no class are refused",
@@ -858,6 +869,11 @@ def outcome(folder, tests, *options, timeout=None):
     return "", printed
 
 
+def files_of(tests):
+    """The files among arguments of pytest, without -k and its words."""
+    return tests.partition(" -k ")[0]
+
+
 def together(selections):
     """Arguments of pytest for all of these, a run for each set of files: JAX is loaded, and a test run, but once."""
     words = defaultdict(list)
@@ -868,8 +884,24 @@ def together(selections):
         yield files if "" in chosen else f"{files} -k {shlex.quote(' or '.join(f'({word})' for word in chosen))}"
 
 
+def part(number, of):
+    """The mutants of one part of several. Those that the same files notice stay together: each part tries fewer files."""
+    ordered = sorted(MUTANTS, key=lambda mutant: files_of(mutant.tests))
+    return ordered[(number - 1) * len(ordered) // of : number * len(ordered) // of]
+
+
+def chosen_by(words):
+    """The mutants that the command line asks for."""
+    if len(words) == 1 and (share := re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", words[0])):
+        number, of = map(int, share.groups())
+        if number > of:
+            raise SystemExit(f"{words[0]}: parts are counted from 1/{of} to {of}/{of}")
+        return part(number, of)
+    return [mutant for mutant in MUTANTS if not words or any(word in mutant.what for word in words)]
+
+
 def main(words):
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.what for word in words)]
+    chosen = chosen_by(words)
     for what, file, old, *_ in chosen:
         times = (ROOT / file).read_text(encoding="utf-8").count(old)
         if times != 1:
@@ -891,11 +923,11 @@ def main(words):
         failed, printed = outcome(place.folder, tests)
         if failed:
             raise SystemExit(f"{printed}\n{failed}: fails while nothing is taken away")
-        took[tests.partition(" -k ")[0]] = time.perf_counter() - start
+        took[files_of(tests)] = time.perf_counter() - start
 
     def taken_away(mutant):
         path, start = place.folder / mutant.file, time.perf_counter()
-        patience = min(60 + 2 * took[mutant.tests.partition(" -k ")[0]], LONGEST)
+        patience = min(60 + 2 * took[files_of(mutant.tests)], LONGEST)
         whole = path.read_text(encoding="utf-8")
         path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
         try:

@@ -124,8 +124,15 @@ def test_a_readers_hour(lab):
     errors = page("return cells.filter(c => c.node.querySelector('[data-mime-type*=error]')).length")
     assert errors == 0
 
-    # An answer is checked, and stays when the notebook is saved.
+    # Beside the file browser, a line as wide as tests/test_notebooks.py allows is not cut off.
     at = page.number('@exercise("00.point_gradients")')
+    page(f"page.content.activeCellIndex = {at}; await page.content.scrollToItem({at}); return 0")
+    sideways = f"const s = cells[{at}].node.querySelector('.cm-scroller'); return s && s.scrollWidth > s.clientWidth"
+    for width, cut_off in (75, False), (80, True), (75, False):
+        page(f"cells[{at}].model.sharedModel.setSource('x'.repeat({width})); return 0")
+        wait(lambda cut_off=cut_off: page(sideways) is cut_off, f"{width} characters", 20)
+
+    # An answer is checked, and stays when the notebook is saved.
     page(f"cells[{at}].model.sharedModel.setSource({json.dumps(ANSWER)}); return 0")
     page.run(at)
     wait(lambda: "✓ 00.point_gradients" in page.shown(at), "the check of the answer")

@@ -14,7 +14,7 @@ def test_what_a_mutant_takes_away_stands_once_in_its_file(mutant):
     text = (ROOT / mutant.file).read_text(encoding="utf-8")
     assert text.count(mutant.old) == 1
     assert mutant.new != mutant.old
-    assert all((ROOT / file).is_file() for file in mutant.tests.partition(" -k ")[0].split())
+    assert all((ROOT / file).is_file() for file in mutants.files_of(mutant.tests).split())
 
 
 def test_each_mutant_has_a_name_of_its_own():
@@ -26,3 +26,15 @@ def test_tests_run_together_are_all_of_them_and_each_file_once():
         "a.py -k '(x) or (y or z)'",
         "b.py",
     ]
+
+
+@pytest.mark.parametrize("of", [1, 2, 3])
+def test_the_parts_hold_each_mutant_once(of):
+    parts = [mutants.chosen_by([f"{number}/{of}"]) for number in range(1, of + 1)]
+    assert Counter(mutant for share in parts for mutant in share) == Counter(mutants.MUTANTS)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_a_part_beyond_the_last_is_refused():
+    with pytest.raises(SystemExit, match="from 1/2 to 2/2"):
+        mutants.chosen_by(["3/2"])

@@ -107,6 +107,17 @@ def test_conditional_discriminators_judge_pairs(build):
     assert (abs(logits[0] - logits[1]) > 1e-4).all()
 
 
+@pytest.mark.parametrize("build", [small_channels_discriminator, small_projection_discriminator])
+def test_conditional_discriminators_judge_each_pair_alone(build):
+    """With the batch's spread they get worse from 1,200 steps on: it stands out of both, and of the form without labels."""
+    net, bare = build(rngs=nnx.Rngs(0)), small_discriminator(nnx.Rngs(0), spread=False)
+    x, labels = jax.random.normal(jax.random.key(0), (4, 28, 28, 1)), jnp.arange(4)
+    np.testing.assert_allclose(net(x[:2], labels[:2]), net(x, labels)[:2], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(bare(x[:2]), bare(x)[:2], rtol=1e-4, atol=1e-5)
+    whole = small_discriminator(nnx.Rngs(0))
+    assert abs(whole(x[:2]) - whole(x)[:2]).max() > 1e-3
+
+
 def test_the_conditional_generator_draws_what_it_is_told():
     net = small_conditional_generator(rngs=nnx.Rngs(0))
     net.eval()

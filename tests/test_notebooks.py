@@ -25,6 +25,8 @@ TWINS = {path.stem: path for path in sorted((NOTEBOOKS / "source").glob("*.md"))
 BUILT = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
 DOCUMENTS = sorted(path for path in (ROOT / "README.md", *(ROOT / "data").rglob("*.md")) if path.exists())
 FEW = 8  # words that count as an explanation
+WIDE = 75  # characters of a code cell that JupyterLab shows beside its file browser in a window of 1,000 pixels
+PRINTED = 90  # characters of a line that cells print; what is wider than the window is wrapped
 
 each = pytest.mark.parametrize("name", BUILT)
 
@@ -135,6 +137,24 @@ def test_code_cells_are_short(name):
     }
     assert {cell: length for cell, length in lengths.items() if length > 25} == {}
     assert statistics.median(lengths.values()) <= 8
+
+
+@each
+def test_code_fits_beside_the_file_browser(name):
+    wide = {where(cell): line for cell in code_cells(name) for line in cell.source.splitlines() if len(line) > WIDE}
+    assert wide == {}
+
+
+@each
+def test_printed_lines_are_short(name):
+    wide = {
+        where(cell): line
+        for cell in code_cells(name)
+        for output in cell.outputs
+        for line in (output.get("text") or output.get("data", {}).get("text/plain", "")).splitlines()
+        if output.output_type != "error" and len(line) > PRINTED and "%|" not in line  # a bar
+    }
+    assert wide == {}
 
 
 @each

@@ -134,7 +134,10 @@ def _name_sgd_mistakes(new, value, *, params, grads, rate, before, loss):
     ),
 )
 def sgd_step(loss, params, rate):
-    """One step of gradient descent: (new params, the loss before the step). params: a number or any pytree."""
+    """One step of gradient descent: (new params, the loss before it).
+
+    params: a number or any pytree.
+    """
     value, grads = jax.value_and_grad(loss)(params)
     return jax.tree.map(lambda p, g: p - rate * g, params, grads), value
 
@@ -213,8 +216,12 @@ def check_discriminator_loss(fn):
     ),
 )
 def discriminator_loss(real_logits, fake_logits):
-    """−mean log σ(real) − mean log(1 − σ(fake)), finite with the right gradient for logits of any size."""
-    return jax.nn.softplus(-real_logits).mean() + jax.nn.softplus(fake_logits).mean()
+    """−mean log σ(real) − mean log(1 − σ(fake)).
+
+    Finite, with the right gradient, for logits of any size.
+    """
+    softplus = jax.nn.softplus
+    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
 
 
 # --- 00.step_keys ---------------------------------------------------------------------------------------------------
@@ -326,7 +333,10 @@ def _all_new(parent, steps):
     ),
 )
 def step_keys(key, step):
-    """Three keys (latents, dropout, data) for one training step, never used in another. step: a whole number."""
+    """Three keys (latents, dropout, data) for one training step.
+
+    Never used in another. step: a whole number.
+    """
     return jax.random.split(jax.random.fold_in(key, step), 3)
 
 
@@ -450,7 +460,10 @@ def _statistics(state):
     ),
 )
 def train_forward(graph, params, stats, x):
-    """One pass in training mode, as a pure function: (logits, the new BatchNorm statistics). Inputs stay as they are."""
+    """One pass in training mode: (logits, the new BatchNorm statistics).
+
+    A pure function: its inputs stay as they are.
+    """
     module = nnx.merge(graph, params, stats, copy=True)
     module.train()  # the graph may come from a module in evaluation mode
     logits = module(x)
@@ -560,9 +573,13 @@ def _refuses(fn, logits, labels):
     ),
 )
 def labelled_loss(logits, labels):
-    """Mean of softplus(s) − y·s over logits s and labels y (1 real, 0 fake). ValueError where their shapes differ."""
+    """Mean of softplus(s) − y·s over logits s and labels y.
+
+    1 is real, 0 fake. ValueError where their shapes differ.
+    """
     if logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} must have one shape; try logits[:, 0].")
+        shapes = f"logits {logits.shape} and labels {labels.shape}"
+        raise ValueError(f"{shapes} must have one shape: try logits[:, 0]")
     return (jax.nn.softplus(logits) - labels * logits).mean()
 
 
@@ -665,5 +682,8 @@ def _compare_gradients(got, expected, x, atol=1e-5):
     ),
 )
 def point_gradients(score, x):
-    """The gradient of each point's score with respect to that point: x (B, 2), score (B, 2) -> (B,), result (B, 2)."""
+    """The gradient of each point's score with respect to that point.
+
+    x (B, 2), score (B, 2) -> (B,), result (B, 2).
+    """
     return jax.grad(lambda x: score(x).sum())(x)

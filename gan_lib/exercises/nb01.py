@@ -113,7 +113,10 @@ def check_value(fn):
     ),
 )
 def value(real_logits, fake_logits):
-    """V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] from logits (B,), (M,); a scalar ≤ 0, finite for any logits."""
+    """V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] from logits (B,), (M,).
+
+    A scalar ≤ 0, finite for any logits.
+    """
     return -softplus(-real_logits).mean() - softplus(fake_logits).mean()
 
 
@@ -176,7 +179,10 @@ def check_optimal_discriminator(fn):
     ),
 )
 def optimal_discriminator(p, q):
-    """D*(x) from the densities p(x), q(x) at the same points: the probability that x is real. Same shape as p."""
+    """D*(x), the probability that x is real, from densities p(x), q(x).
+
+    Same shape as p.
+    """
     return p / (p + q)
 
 
@@ -319,10 +325,14 @@ def _underflow(got, expected):
     ),
 )
 def jsd(p, q, dx):
-    """Jensen–Shannon divergence, natural log, of densities (N,) on a grid of spacing dx; p or q may be 0 somewhere."""
+    """Jensen–Shannon divergence, in natural logs, of densities p and q.
+
+    (N,), on a grid of spacing dx; p or q may be 0 somewhere.
+    """
 
     def kl(a, b):
-        return np.sum(a * np.log(np.where(a > 0, a, 1) / np.where(a > 0, b, 1))) * dx
+        ratio = np.where(a > 0, a, 1) / np.where(a > 0, b, 1)
+        return np.sum(a * np.log(ratio)) * dx
 
     m = (p + q) / 2
     return (kl(p, m) + kl(q, m)) / 2
@@ -390,7 +400,10 @@ def check_generator_losses(fn):
     ),
 )
 def generator_losses(fake_logits):
-    """The saturating E[log(1 − D)] and the non-saturating −E[log D] on fake logits (B,): two scalars for G to minimise."""
+    """The saturating E[log(1 − D)] and the non-saturating −E[log D].
+
+    From fake logits (B,): two scalars for G to minimise.
+    """
     return -softplus(fake_logits).mean(), softplus(-fake_logits).mean()
 
 
@@ -523,7 +536,9 @@ def _far_away(fn):
     ),
 )
 def frozen_logits(theta, z, log_p, log_q):
-    """Logits (n,) of D* on the fakes theta + z, z (n,): a gradient in theta sees the fakes move and D* stand still.
+    """Logits (n,) of D* on the fakes theta + z, z (n,).
+
+    A gradient in theta sees the fakes move and D* stand still.
 
     log_p(x) and log_q(x, theta) are log densities.
     """
@@ -670,7 +685,9 @@ def check_repaired_losses(fn):
     ),
 )
 def repaired_losses(logit, generator, theta, real, z):
-    """(d_loss, g_loss): D's cross-entropy and G's non-saturating loss, each to be minimised by its own player.
+    """(d_loss, g_loss): D's cross-entropy and G's non-saturating loss.
+
+    Each is to be minimised by its own player.
 
     logit: x (n,) -> (n,). generator: theta, z (n,) -> x (n,).
     """

@@ -261,9 +261,13 @@ def check_slopes(fn):
     ),
 )
 def slopes(psi, theta, real, noise):
-    """Derivative of D's loss in psi, and of G's loss in theta, for real (n,) and fakes theta + noise (m,)."""
+    """Derivative of D's loss in psi, and of G's loss in theta.
+
+    For real (n,) and fakes theta + noise (m,).
+    """
     fake = theta + noise
-    in_psi = -(real * sigmoid(-psi * real)).mean() + (fake * sigmoid(psi * fake)).mean()
+    at_real, at_fake = sigmoid(-psi * real), sigmoid(psi * fake)
+    in_psi = (fake * at_fake).mean() - (real * at_real).mean()
     return in_psi, -psi * sigmoid(-psi * fake).mean()
 
 
@@ -441,7 +445,10 @@ def check_discriminator_loss(fn):
     ),
 )
 def discriminator_loss(real_logits, fake_logits):
-    """−E[log D(x)] − E[log(1 − D(G(z)))] from logits (B,), (M,): a scalar ≥ 0, finite for any logits."""
+    """−E[log D(x)] − E[log(1 − D(G(z)))] from logits (B,), (M,).
+
+    A scalar ≥ 0, finite for any logits.
+    """
     return softplus(-real_logits).mean() + softplus(fake_logits).mean()
 
 
@@ -552,7 +559,7 @@ def check_generator_loss(fn):
     ),
 )
 def generator_loss(real_logits, fake_logits):
-    """−E[log D(G(z))] from the logits of the fakes (B,): the non-saturating loss, a scalar ≥ 0."""
+    """−E[log D(G(z))] from the logits of the fakes (B,): a scalar ≥ 0."""
     return softplus(-fake_logits).mean()
 
 
@@ -922,9 +929,12 @@ def explain_g(g, params, opt, real, zs, new):
     ),
 )
 def step(state, real, key, game):
-    """One update of D on real (B, ...) and B fakes, then one of G against the new D: (state, {"d_loss", "g_loss"}).
+    """One update of D on real (B, ...) and B fakes, then one of G.
 
-    state: (params, opt), two Pairs. game: the functions latents, generate, judge, d_loss, g_loss and descend.
+    Returns (state, {"d_loss", "g_loss"}); G moves against the new D.
+
+    state: (params, opt), two Pairs. game: the functions latents, generate,
+    judge, d_loss, g_loss and descend.
     """
     params, opt = state
     z = game.latents(key, len(real))
@@ -937,11 +947,13 @@ def step(state, real, key, game):
     d, d_opt = game.descend(grads, opt.discriminator, params.discriminator)
 
     def g_objective(g):
-        return game.g_loss(game.judge(d, real), game.judge(d, game.generate(g, z)))
+        fake = game.generate(g, z)
+        return game.g_loss(game.judge(d, real), game.judge(d, fake))
 
     g_loss, grads = jax.value_and_grad(g_objective)(params.generator)
     g, g_opt = game.descend(grads, opt.generator, params.generator)
-    return (Pair(g, d), Pair(g_opt, d_opt)), {"d_loss": d_loss, "g_loss": g_loss}
+    losses = {"d_loss": d_loss, "g_loss": g_loss}
+    return (Pair(g, d), Pair(g_opt, d_opt)), losses
 
 
 # --- 02.coverage ----------------------------------------------------------------------------------------------------
@@ -1148,11 +1160,13 @@ def check_coverage(fn):
     ),
 )
 def coverage(samples, means, std):
-    """(modes found, share of good samples): good is within 3·std of the nearest of means (K, 2), samples (n, 2).
+    """(modes found, share of good samples): an int, a fraction in [0, 1].
 
-    A mode is found if it is the nearest to at least one good sample. An int, and a fraction in [0, 1].
+    A good sample, of (n, 2), is within 3·std of the nearest of means (K, 2).
+    A mode is found if it is the nearest to at least one good sample.
     """
-    distances = np.linalg.norm(np.asarray(samples)[:, None] - np.asarray(means), axis=-1)
+    ways = np.asarray(samples)[:, None] - np.asarray(means)
+    distances = np.linalg.norm(ways, axis=-1)
     good = distances.min(axis=1) <= 3 * std
     return len(set(distances.argmin(axis=1)[good])), good.mean()
 
@@ -1240,5 +1254,8 @@ def check_modes_left(fn):
     ),
 )
 def modes_left(d_fake, modes):
-    """How many of `modes` equal modes G covers, from mean D(G(z)): D is at its best, G perfect on those it covers."""
+    """How many of `modes` equal modes G covers, from the mean of D(G(z)).
+
+    For D at its best, and a G that is perfect on those it covers.
+    """
     return modes * d_fake / (1 - d_fake)

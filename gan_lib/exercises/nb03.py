@@ -164,7 +164,10 @@ def check_step(fn):
     ),
 )
 def step(field, theta, psi, rate, alternating):
-    """(theta, psi) after one step of size rate along field(theta, psi) = (v_theta, v_psi); θ first if alternating."""
+    """(theta, psi) after one step of size rate along field.
+
+    field(theta, psi) is (v_theta, v_psi); θ moves first if alternating.
+    """
     v_theta, v_psi = field(theta, psi)
     theta = theta + rate * v_theta
     if alternating:
@@ -321,7 +324,10 @@ def check_spectrum(got, jacobian, field):
     ),
 )
 def eigenvalues(field):
-    """The two eigenvalues of the Jacobian of field(theta, psi) at (0, 0), by central differences."""
+    """The two eigenvalues of the Jacobian of field at (0, 0).
+
+    By central differences.
+    """
     e = 1e-5
     in_theta = np.subtract(field(e, 0.0), field(-e, 0.0)) / (2 * e)
     in_psi = np.subtract(field(0.0, e), field(0.0, -e)) / (2 * e)
@@ -441,8 +447,12 @@ def check_r1_field(fn):
     ),
 )
 def r1_field(theta, psi, gamma):
-    """The Dirac-GAN's field when D pays gamma/2·ψ², for floats or arrays: (v_theta, v_psi)."""
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma * psi
+    """The Dirac-GAN's field, (v_theta, v_psi), when D pays gamma/2·ψ².
+
+    For floats or arrays.
+    """
+    s = slope(theta * psi)
+    return -psi * s, theta * s - gamma * psi
 
 
 # --- 03.critical ----------------------------------------------------------------------------------------------------
@@ -498,7 +508,10 @@ def check_critical(fn):
     ),
 )
 def critical(s):
-    """The γ at which R1 brings a GAN with f′(0) = s back soonest: its two eigenvalues −γ/2 ± √(γ²/4 − s²) meet."""
+    """The γ at which R1 brings a GAN with f′(0) = s back soonest.
+
+    There its two eigenvalues −γ/2 ± √(γ²/4 − s²) meet.
+    """
     return 2 * s
 
 
@@ -580,7 +593,10 @@ def check_optimistic(fn):
     ),
 )
 def optimistic(w, v, v_before, rate):
-    """w after a step of size rate along the field as it will be if it goes on changing as it did: v + (v − v_before)."""
+    """w after a step of size rate along v + (v − v_before).
+
+    That is the field as it will be if it goes on changing as it did.
+    """
     return w + rate * (2 * v - v_before)
 
 
@@ -724,6 +740,9 @@ def check_squared_slope(fn):
     ),
 )
 def squared_slope(critic, real):
-    """Mean over the batch real (B, ...) of ‖∇ₓ critic(x)‖², summed over a sample's entries; critic(x) is (B,)."""
+    """Mean over the batch real (B, ...) of ‖∇ₓ critic(x)‖².
+
+    The square is summed over a sample's entries; critic(x) is (B,).
+    """
     slopes = jax.grad(lambda x: critic(x).sum())(real)
     return (slopes**2).sum(axis=tuple(range(1, real.ndim))).mean()

@@ -108,8 +108,12 @@ def check_to_pixels(fn):
     ),
 )
 def to_pixels(images):
-    """Images in [-1, 1], floats of any shape -> uint8 from 0 to 255, rounded to nearest; beyond ±1 is clipped."""
-    return np.clip(np.rint(127.5 * (np.asarray(images) + 1)), 0, 255).astype(np.uint8)
+    """Floats in [-1, 1] of any shape -> uint8 from 0 to 255.
+
+    Rounded to the nearest; what lies beyond ±1 is clipped.
+    """
+    grey = np.rint(127.5 * (np.asarray(images) + 1))
+    return np.clip(grey, 0, 255).astype(np.uint8)
 
 
 # --- 04.parameters --------------------------------------------------------------------------------------------------
@@ -217,8 +221,11 @@ def check_parameters(fn):
     ),
 )
 def parameters(sizes, norm=False):
-    """Number of learnable parameters of MLP(sizes, norm=norm): weights, biases, BatchNorm's scales and shifts."""
-    dense = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
+    """Number of learnable parameters of MLP(sizes, norm=norm).
+
+    Weights and biases, and with `norm` BatchNorm's scales and shifts.
+    """
+    dense = sum((m + 1) * n for m, n in pairwise(sizes))
     return dense + 2 * sum(sizes[1:-1]) * norm
 
 
@@ -324,9 +331,10 @@ def check_batch_norm(fn):
     ),
 )
 def batch_norm(x, scale, shift, statistics=None, epsilon=1e-5):
-    """Normalise each feature of x (B, d) over the batch, then scale and shift (d,): (B, d).
+    """Normalise each feature of x (B, d) over the batch: (B, d).
 
-    statistics: None in training; in evaluation a pair (mean, var), each (d,), to use instead of the batch's own.
+    Then scale and shift, (d,) each. statistics: None in training; in
+    evaluation a pair (mean, var), each (d,), to use instead.
     """
     mean, var = (x.mean(0), x.var(0)) if statistics is None else statistics
     return scale * (x - mean) / jnp.sqrt(var + epsilon) + shift
@@ -535,14 +543,17 @@ def check_generator(fn):
     ),
 )
 def generator(sizes, *, rngs):
-    """Linear, BatchNorm (momentum 0.9), leaky ReLU (slope 0.2) a hidden layer; Linear, tanh; images (B, 28, 28, 1)."""
+    """Linear, BatchNorm (momentum 0.9), leaky ReLU (slope 0.2) a layer.
+
+    In the end Linear, tanh, and images (B, 28, 28, 1).
+    """
     layers = []
     for fan_in, fan_out in pairwise(sizes[:-1]):
         layers.append(nnx.Linear(fan_in, fan_out, rngs=rngs))
         layers.append(nnx.BatchNorm(fan_out, momentum=0.9, rngs=rngs))
         layers.append(lambda x: nnx.leaky_relu(x, 0.2))
-    layers += [nnx.Linear(*sizes[-2:], rngs=rngs), jnp.tanh, lambda x: x.reshape(-1, 28, 28, 1)]
-    return nnx.Sequential(*layers)
+    layers += [nnx.Linear(*sizes[-2:], rngs=rngs), jnp.tanh]
+    return nnx.Sequential(*layers, lambda x: x.reshape(-1, 28, 28, 1))
 
 
 # --- 04.average -----------------------------------------------------------------------------------------------------
@@ -618,8 +629,12 @@ def explain_average(got, average, latest, decay):
     ),
 )
 def average(average, latest, decay):
-    """One step of an exponential moving average of weights, trees of arrays: decay is the share of the old."""
-    return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, average, latest)
+    """One step of an exponential moving average of weights.
+
+    average, latest: trees of arrays; decay: the share of the old.
+    """
+    mix = lambda old, new: decay * old + (1 - decay) * new
+    return jax.tree.map(mix, average, latest)
 
 
 # --- 04.slerp -------------------------------------------------------------------------------------------------------
@@ -754,6 +769,10 @@ def explain_slerp(got, a, b, t):
     ),
 )
 def slerp(a, b, t):
-    """The point a fraction t of the way from latent a (d,) to b (d,) along the arc, t in [0, 1]: (d,)."""
+    """The point a fraction t of the way from a to b along the arc: (d,).
+
+    a, b: latents (d,); t in [0, 1].
+    """
     angle = jnp.arccos(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
-    return (jnp.sin((1 - t) * angle) * a + jnp.sin(t * angle) * b) / jnp.sin(angle)
+    to_a, to_b = jnp.sin((1 - t) * angle), jnp.sin(t * angle)
+    return (to_a * a + to_b * b) / jnp.sin(angle)

@@ -123,9 +123,10 @@ def check_output_size(fn):
     ),
 )
 def output_size(n, size, stride=1, padding=0, transposed=False):
-    """Pixels a side after a (transposed) convolution of n pixels a side with a kernel of `size` pixels a side.
+    """Pixels a side after a (transposed) convolution of n pixels a side.
 
-    padding: zeros added at both ends before a convolution; pixels cut off at both ends after a transposed one.
+    size: pixels a side of the kernel. padding: zeros added at both ends
+    before a convolution; pixels cut off at both ends after a transposed.
     """
     if transposed:
         return (n - 1) * stride + size - 2 * padding
@@ -245,14 +246,18 @@ def check_convolve(fn):
     ),
 )
 def convolve(x, kernel, stride=1):
-    """Slide a kernel (k, k) over x (H, W), no padding: (h, w). Each result is the sum of window · kernel."""
+    """Slide a kernel (k, k) over x (H, W), without padding: (h, w).
+
+    Each result is the sum of window · kernel.
+    """
     k = len(kernel)
     h, w = ((n - k) // stride + 1 for n in x.shape)
 
-    def window(i, j):
-        return x[stride * i : stride * i + k, stride * j : stride * j + k]
+    def result(i, j):
+        a, b = stride * i, stride * j
+        return (x[a : a + k, b : b + k] * kernel).sum()
 
-    return jnp.array([[(window(i, j) * kernel).sum() for j in range(w)] for i in range(h)])
+    return jnp.array([[result(i, j) for j in range(w)] for i in range(h)])
 
 
 # --- 05.scatter -----------------------------------------------------------------------------------------------------
@@ -361,11 +366,16 @@ def check_scatter(fn):
     ),
 )
 def scatter(y, kernel, stride=1):
-    """Lay a copy of the kernel (k, k), times y[i, j], at (stride·i, stride·j), and add: (h, w) -> (s·(h−1)+k, s·(w−1)+k)."""
+    """Lay a copy of the kernel (k, k), times y[i, j], for each i, j; add.
+
+    Copy i, j begins at (stride·i, stride·j):
+    (h, w) -> (stride·(h−1) + k, stride·(w−1) + k).
+    """
     k, (h, w) = len(kernel), y.shape
     x = jnp.zeros((stride * (h - 1) + k, stride * (w - 1) + k))
     for i, j in np.ndindex(h, w):
-        x = x.at[stride * i : stride * i + k, stride * j : stride * j + k].add(y[i, j] * kernel)
+        rows, columns = (slice(stride * n, stride * n + k) for n in (i, j))
+        x = x.at[rows, columns].add(y[i, j] * kernel)
     return x
 
 
@@ -457,7 +467,10 @@ def check_hits(fn):
     ),
 )
 def hits(n, size, stride):
-    """How many of n copies of a kernel of `size` pixels, `stride` apart on a line, cover each output pixel: 1-D integers."""
+    """How many of n copies of a kernel cover each pixel of a line.
+
+    Copies are `size` pixels long, `stride` apart; the counts are 1-D.
+    """
     counts = np.zeros(stride * (n - 1) + size, int)
     for i in range(n):
         counts[stride * i : stride * i + size] += 1
@@ -543,9 +556,14 @@ def check_depth_to_space(fn):
     ),
 )
 def depth_to_space(x, s):
-    """Each pixel's s²·C channels, in the order (row, column, C), become a block of s × s pixels: -> (B, s·H, s·W, C)."""
+    """Channels to pixels: (B, H, W, s²·C) -> (B, s·H, s·W, C).
+
+    Each pixel's channels, in the order (row, column, C), become a block
+    of s × s pixels.
+    """
     b, h, w, c = x.shape
-    return x.reshape(b, h, w, s, s, c // s**2).swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
+    blocks = x.reshape(b, h, w, s, s, c // s**2)
+    return blocks.swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
 
 
 # --- 05.dropout -----------------------------------------------------------------------------------------------------
@@ -649,7 +667,10 @@ def check_dropped(got, x, rate):
     ),
 )
 def dropout(x, rate, *, key, train):
-    """In training each entry of x is 0 with probability `rate`, the rest scaled so that the mean stays; else x itself."""
+    """In training each entry of x is 0 with probability `rate`.
+
+    The others are scaled so that the mean stays. Else x itself.
+    """
     if not train:
         return x
     keep = jax.random.bernoulli(key, 1 - rate, x.shape)

@@ -147,7 +147,10 @@ def check_inception_score(fn):
     ),
 )
 def inception_score(probs):
-    """exp of the mean KL divergence from the mean verdict to each sample's verdict, a row of probs (N, K)."""
+    """exp of the mean KL divergence from the mean verdict to each verdict.
+
+    A verdict is a sample's row of probs (N, K).
+    """
     ratio = np.clip(probs, 1e-12, 1) / np.clip(probs.mean(0), 1e-12, 1)
     return np.exp((probs * np.log(ratio)).sum(1).mean())
 
@@ -363,13 +366,18 @@ def one_number(fn):
     ),
 )
 def frechet_distance(a, b):
-    """Fréchet distance between Gaussians fitted to two feature sets (N, d) and (M, d): one number, computed in float64."""
+    """Fréchet distance between Gaussians fitted to two feature sets.
+
+    a (N, d), b (M, d) -> one number, computed in float64.
+    """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     values, vectors = np.linalg.eigh(cov_a)
     half = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
-    overlap = np.sqrt(np.clip(np.linalg.eigvalsh(half @ cov_b @ half), 0, None)).sum()
-    return np.square(a.mean(0) - b.mean(0)).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
+    inner = np.linalg.eigvalsh(half @ cov_b @ half)
+    overlap = np.sqrt(np.clip(inner, 0, None)).sum()
+    shift = np.square(a.mean(0) - b.mean(0)).sum()
+    return shift + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
 
 
 # --- 06.precision_recall --------------------------------------------------------------------------------------------
@@ -597,10 +605,19 @@ def check_precision_recall(fn):
     ),
 )
 def precision_recall(real, fake, k=3):
-    """(share of the fakes in a ball around a real, share of the reals in a ball around a fake); sets (N, d), (M, d)."""
-    real_radii, fake_radii = (np.sort(distances(x, x), axis=1)[:, k] for x in (real, fake))
+    """Sets (N, d) and (M, d) -> (precision, recall).
+
+    The share of the fakes in a ball around a real, and the share of the
+    reals in a ball around a fake.
+    """
+
+    def radii(x):
+        return np.sort(distances(x, x), axis=1)[:, k]
+
     between = distances(real, fake)
-    return (between <= real_radii[:, None]).any(0).mean(), (between <= fake_radii).any(1).mean()
+    precision = (between <= radii(real)[:, None]).any(0).mean()
+    recall = (between <= radii(fake)).any(1).mean()
+    return precision, recall
 
 
 # --- 06.nearer ------------------------------------------------------------------------------------------------------
@@ -728,11 +745,13 @@ def check_nearer(fn):
     ),
 )
 def nearer(heldout, samples):
-    """Probability that a sample's distance to the training set is smaller than a held-out point's; ties count half.
+    """Probability that a sample is nearer than a held-out point is.
 
     heldout (N,), samples (M,): distances to the nearest training point.
+    Ties count half.
     """
-    return (samples[:, None] < heldout).mean() + (samples[:, None] == heldout).mean() / 2
+    points = samples[:, None]
+    return (points < heldout).mean() + (points == heldout).mean() / 2
 
 
 # --- 06.at_infinity -------------------------------------------------------------------------------------------------
@@ -827,5 +846,8 @@ def check_at_infinity(fn):
     ),
 )
 def at_infinity(sizes, values):
-    """Fit values = a + b/n at the sample sizes n by least squares, and return a: the value for n → ∞."""
+    """Fit values = a + b/n at the sizes n by least squares; return a.
+
+    That is the value for n → ∞.
+    """
     return np.polyfit(1 / np.asarray(sizes), values, 1)[1]

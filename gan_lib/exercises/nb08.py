@@ -128,7 +128,10 @@ def check_by_sorting(fn):
     ),
 )
 def by_sorting(x, y):
-    """W1 between two sets of n numbers, x (n,) and y (n,): the mean way along the line."""
+    """W1 between two sets of n numbers: the mean way along the line.
+
+    x (n,), y (n,) -> one number.
+    """
     return jnp.abs(jnp.sort(x) - jnp.sort(y)).mean()
 
 
@@ -311,12 +314,15 @@ def check_certificate(fn):
     ),
 )
 def certificate(real, fake, real_scores, fake_scores):
-    """A lower bound of W1 between points real (n, d) and fake (m, d), from a critic's scores (n,) and (m,) there.
+    """A lower bound of W1 between points real (n, d) and fake (m, d).
 
-    The gap of the mean scores, real less fake, over the steepest slope of any pair of a real and a fake point.
+    From a critic's scores (n,), (m,) there: the gap of the mean scores,
+    real less fake, over the steepest slope of any pair of a real and a
+    fake point.
     """
     rises = jnp.abs(real_scores[:, None] - fake_scores)
-    steepest = (rises / jnp.linalg.norm(real[:, None] - fake, axis=-1)).max()
+    ways = jnp.linalg.norm(real[:, None] - fake, axis=-1)
+    steepest = (rises / ways).max()
     return (real_scores.mean() - fake_scores.mean()) / steepest
 
 
@@ -424,7 +430,10 @@ def gap_from_uniform(x):
     ),
 )
 def between(real, fake, key):
-    """For each pair of real and fake samples (B, ...) a point on the line between them, uniformly: (B, ...)."""
+    """For each pair of samples a point between them, uniformly.
+
+    real (B, ...), fake (B, ...) -> (B, ...), on the lines that join them.
+    """
     share = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
     return share * real + (1 - share) * fake
 
@@ -595,7 +604,10 @@ def check_penalty(fn):
     ),
 )
 def penalty(critic, points):
-    """Mean over points (B, ...) of (‖∇ₓ critic(x)‖ − 1)²; critic(x) is (B,). Has a finite slope where critic is flat."""
+    """Mean over points (B, ...) of (‖∇ₓ critic(x)‖ − 1)².
+
+    critic(x) is (B,). Has a finite slope where the critic is flat.
+    """
     gradients = jax.grad(lambda x: critic(x).sum())(points)
     squares = (gradients**2).sum(axis=tuple(range(1, points.ndim)))
     return ((jnp.sqrt(squares + 1e-12) - 1) ** 2).mean()
@@ -705,7 +717,10 @@ def seen(fn, x, i, j, k, strength=1.0):
     ),
 )
 def mixes(critic, x):
-    """Whether any logit of critic(x), (B,), depends on a sample of x (B, d) other than its own: True or False."""
+    """Whether any logit depends on a sample other than its own.
+
+    critic(x) is (B,), x (B, d) -> True or False.
+    """
     jacobian = jax.jacobian(critic)(x)  # (B, B, d): logit i, sample j
     others = ~jnp.eye(len(x), dtype=bool)
     return bool((jacobian[others] != 0).any())
@@ -854,7 +869,10 @@ def wrong_sigmas(m, start, v, new, values):
     ),
 )
 def power_step(matrix, u):
-    """One power iteration on matrix (m, n) from unit vector u (n,): (the largest σ, by the next u; the next u)."""
+    """One power iteration on matrix (m, n) from unit vector u (n,).
+
+    Returns the largest σ, by the next u, and the next u.
+    """
     v = matrix @ u
     v = v / jnp.linalg.norm(v)
     u = v @ matrix

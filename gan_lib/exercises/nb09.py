@@ -22,6 +22,12 @@ def some_labels(seed, n, classes):
     return jnp.asarray(labels, jnp.int32)
 
 
+def judge(got, right, *mistakes, inputs, what="result"):
+    """Raise the message of the mistake (value, message) that `got` is, or of `same` where it is not `right`."""
+    recognise(got, *mistakes, right=right)
+    same(got, np.float32(right), inputs=inputs, rtol=1e-4, atol=1e-5, what=what)
+
+
 # --- 09.joined ------------------------------------------------------------------------------------------------------
 
 
@@ -33,9 +39,9 @@ def check_joined(fn):
         a, w, b, y = (np.asarray(x, float) for x in (z, kernel, bias, labels))
         rows = np.eye(classes)[np.asarray(labels)]
         right = np.concatenate([a, rows], 1) @ w + b
-        got = fn(z, labels, kernel, bias)
-        recognise(
-            got,
+        judge(
+            fn(z, labels, kernel, bias),
+            right,
             (
                 a @ w[:d] + y[:, None] * w[d] + b,
                 "You join the label as one number: class 8 then pushes eight times as hard as class 1, in the same direction.",
@@ -53,10 +59,8 @@ def check_joined(fn):
                 np.concatenate([rows, a], 1) @ w + b,
                 "You join in the order (label, z); here z comes first, as in `Joined`.",
             ),
-            right=right,
+            inputs={"z": z, "labels": labels, "kernel": kernel, "bias": bias},
         )
-        inputs = {"z": z, "labels": labels, "kernel": kernel, "bias": bias}
-        same(got, right.astype(np.float32), inputs=inputs, rtol=1e-4, atol=1e-5)
 
 
 @define(
@@ -95,10 +99,10 @@ def check_best_logit(fn):
     for seed, size in enumerate([(3, 2), (4, 5), (5, 4)]):
         p, q, r = tables(seed, *size)
         p_x, p_y = p.sum(1, keepdims=True), p.sum(0)
-        inputs = {"p": p, "q": q, "r": r, "shuffled": False}
-        right, got = np.log(p / (q * r)), fn(jnp.asarray(p), jnp.asarray(q), jnp.asarray(r), shuffled=False)
-        recognise(
-            got,
+        inputs, right = {"p": p, "q": q, "r": r}, np.log(p / (q * r))
+        judge(
+            fn(*map(jnp.asarray, (p, q, r)), shuffled=False),
+            right,
             (-right, "The sign is lost: the logit is high where *real* pairs are more frequent."),
             (np.log(p / q), "r is missing: a fake pair (x, y) comes with probability q(x|y)·r(y)."),
             (
@@ -112,15 +116,12 @@ def check_best_logit(fn):
             (p / (p + q * r), "That is the probability D*. Its logit is log p − log q."),
             (p / (q * r), "The logarithm is missing."),
             (np.log(p * q * r), "You multiply the densities: the fakes' one divides."),
-            right=right,
+            inputs={**inputs, "shuffled": False},
         )
-        same(got, right, inputs=inputs, rtol=1e-4, atol=1e-5)
-        inputs["shuffled"] = True
-        independent = np.log(p_x * p_y / (q * r))
-        got = fn(jnp.asarray(p), jnp.asarray(q), jnp.asarray(r), shuffled=True)
         fakes = (q * r).sum(1, keepdims=True) * r
-        recognise(
-            got,
+        judge(
+            fn(*map(jnp.asarray, (p, q, r)), shuffled=True),
+            np.log(p_x * p_y / (q * r)),
             (right, "Shuffled changes nothing in yours. Real images and labels are now independent: p(x)·p(y)."),
             (np.log(p / fakes), "You shuffle the fakes' labels. Shuffled are those of the real batch."),
             (np.log(p_x * p_y / fakes), "You shuffle both. The fakes keep the labels they were made with."),
@@ -129,9 +130,9 @@ def check_best_logit(fn):
                 "After shuffling a label still comes as often as before: p(y), not 1 over the number of classes.",
             ),
             (np.log(p_x / (q * r)), "p(y) is missing: a shuffled pair comes with probability p(x)·p(y)."),
-            right=independent,
+            inputs={**inputs, "shuffled": True},
+            what="logit with shuffled labels",
         )
-        same(got, independent, inputs=inputs, rtol=1e-4, atol=1e-5, what="logit with shuffled labels")
 
 
 @define(
@@ -232,8 +233,14 @@ def check_projection(fn):
         right, every = f @ w + inner, f @ v.T
         got = fn(features, labels, vectors, psi)
         chosen = (every - np.log(np.exp(every).sum(1, keepdims=True)))[np.arange(n), y]
-        recognise(
+        if np.shape(got) in ((n, classes), (n, n)):
+            raise Mistake(
+                f"The result has shape {np.shape(got)}, expected ({n},): look up one vector for each sample, multiply entry by "
+                "entry, and sum over the features."
+            )
+        judge(
             got,
+            right,
             (inner, "ψ is missing: how real is the image, whatever its label?"),
             (f @ w, "The label is missing: add ⟨v_y, φ⟩."),
             (
@@ -252,15 +259,8 @@ def check_projection(fn):
             ),
             (f @ w + v[y].sum(1), "You add up the class's vector. Multiply it with the features: ⟨v_y, φ⟩."),
             (f @ w + y, "The label is joined as one number. Look up its vector: vectors[labels]."),
-            right=right,
+            inputs={"features": features, "labels": labels, "vectors": vectors, "psi": psi},
         )
-        if np.shape(got) == (n, classes) or (np.shape(got) == (n, n) and n > 1):
-            raise Mistake(
-                f"The result has shape {np.shape(got)}, expected ({n},): look up one vector for each sample, multiply entry by "
-                "entry, and sum over the features."
-            )
-        inputs = {"features": features, "labels": labels, "vectors": vectors, "psi": psi}
-        same(got, right.astype(np.float32), inputs=inputs, rtol=1e-4, atol=1e-5)
 
 
 @define(
