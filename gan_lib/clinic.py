@@ -4,6 +4,7 @@ The limits in DISEASES were set on seeds 100 to 109 of a ring of eight clusters 
 seeds 0 to 9 (tests/test_clinic.py). Elsewhere take a finding for a suspicion, and "nothing found" for just that.
 """
 
+import textwrap
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -40,7 +41,7 @@ class Reading(NamedTuple):
     def __repr__(self):
         sure = lambda f: "sure" if f.looks >= 0.9 * f.of else "likely"
         said = [f"{f.name}: {sure(f)}, in {f.looks} of {f.of} looks. {f.why} Try: {f.cure}." for f in self.findings]
-        return "\n".join([*(said or ["Nothing found."]), self.looked])
+        return "\n".join(textwrap.fill(line, 88) for line in [*(said or ["Nothing found."]), self.looked])
 
 
 DISEASES = {  # name: (what it needs, is it so at a look?, what was seen, what to try), the first that shows names the reading
