@@ -24,6 +24,7 @@ CODES = {"BOOL": "bool", "F16": "float16", "F32": "float32", "F64": "float64"}
 CODES |= {f"{kind[0].upper()}{bits}": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
 PLAIN = set(CODES.values())  # kept as they are; earlier versions wrote these, too, and then could not read them:
 CODES |= {"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64"}
+EIGHT, SCALE = "float32 in 8 bits", " scale"  # its type in the header; what its scales' name ends with
 ABANDONED = 3600  # seconds; no save takes as long
 
 
@@ -33,12 +34,15 @@ def save(
     *,
     history: dict[str, np.ndarray] | None = None,
     notes: dict[str, str] | None = None,
+    eight_bits: bool = False,
 ) -> None:
     """Write every array of a state to a safetensors file. The file that was there stays whole until the new one is.
 
     path: as `place` takes it. state: a pytree of numbers and of arrays, of NumPy, of JAX, or keys, in any order of their
     bytes and of any type that JAX has; e.g. a GANState or its `average`. history: what `fit` returned with it.
     notes: short texts for the file's header, such as the command that trained it.
+    eight_bits: a quarter of the size, to ship: kernels, that is float32 arrays of two axes or more, as whole numbers from
+        -127 to 127 with one scale for each output channel, the last axis. `restore` gives float32, off by scale/2 at most.
     Raises ValueError on a leaf that `restore` could not give back, and on a path that is no file's; OSError, with the path
     and the reason, if the file cannot be written.
     """
@@ -49,6 +53,8 @@ def save(
         if name in arrays:
             raise ValueError(f"Two leaves of the state are called {name}; expected names that differ. Rename one.")
         arrays[name], kind = _plain(name, x)
+        if eight_bits and not kind and _is_kernel(name, arrays[name]):
+            (arrays[name], arrays[name + SCALE]), kind = _narrowed(name, arrays[name]), EIGHT
         types |= {name: kind} if kind else {}
     header = {str(name): str(text) for name, text in (notes or {}).items()} | {"gan_lib": FORMAT}
     data = safetensors.numpy.save(arrays, metadata=header | ({TYPES: json.dumps(types)} if types else {}))
@@ -181,14 +187,41 @@ def _load(path):
         )
     types, arrays = json.loads(notes.get(TYPES, "{}")), {}
     for name, part in parts:
-        kind = types.get(name, CODES.get(part["dtype"], part["dtype"]))
+        kind = CODES.get(part["dtype"], part["dtype"])
+        kind = types.get(name, kind) if types.get(name) != EIGHT else kind
         try:
             dtype = np.dtype("uint32" if kind.startswith("key<") else kind)
         except TypeError:
             raise ValueError(f"{path} holds {kind} at {name}, which NumPy here does not know. Update JAX.") from None
         shape = part["shape"][:-1] if _split(dtype) and name in types else part["shape"]
         arrays[name] = np.frombuffer(part["data"], dtype).reshape(shape)
+    for name in [name for name, kind in types.items() if kind == EIGHT]:
+        arrays[name] = _widened(path, name, arrays.get(name), arrays.pop(name + SCALE, None))
+        types.pop(name)
     return arrays, types
+
+
+def _is_kernel(name, array):
+    return array.dtype == np.float32 and array.ndim > 1 and array.size and not name.startswith(HISTORY)
+
+
+def _narrowed(name, kernel):
+    """(int8, scales): whole numbers times scales are the kernel (..., out), and the largest of each channel is ±127."""
+    if not np.isfinite(kernel).all():
+        raise ValueError(f"{_called(name)} is not finite, so it has no scale; expected finite weights in eight bits.")
+    scale = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1))) / np.float32(127)
+    return np.rint(kernel / np.where(scale > 0, scale, 1)).clip(-127, 127).astype(np.int8), scale
+
+
+def _widened(path, name, whole, scale):
+    """The float32 kernel (..., out) of whole numbers (..., out) and scales (out,)."""
+    fits = whole is not None and whole.dtype == np.int8 and scale is not None and scale.dtype == np.float32
+    if not (fits and scale.shape == whole.shape[-1:] and np.isfinite(scale).all() and (scale >= 0).all()):
+        raise ValueError(
+            f"{path} is damaged: at {name} it should hold int8 numbers and a scale ≥ 0 for each channel. Restore or "
+            "download it again."
+        )
+    return whole * scale
 
 
 def _plain(name, x):

@@ -17,7 +17,7 @@ from flax import nnx
 from gan_lib.arrays import check_key
 from gan_lib.losses import Loss, non_saturating
 from gan_lib.parts import asked, check_data, check_fit, check_parts, ready
-from gan_lib.penalties import refuse_mixing
+from gan_lib.penalties import at_step, refuse_mixing
 from gan_lib.pure import arrays, create, forward
 
 ADAM = optax.adam(2e-4, b1=0.5)  # Radford et al. 2016 (DCGAN), section 4
@@ -59,7 +59,7 @@ class GAN:
     loss: a Loss (losses.py). latent_dim: latents are drawn from N(0, I) of that dimension.
     optimizer: one optax transformation for both players, or a Pair of two.
     penalty: function (critic, real, fake, *, key) -> scalar, added to the discriminator's loss; critic maps a batch to
-        its logits.
+        its logits. One with a method at(step) is asked for itself as it stands after so many updates: a falling γ.
     averaging: decay of the generator's moving average, in [0, 1); 0 keeps the latest weights. The first steps use a
         smaller one, so that the average forgets the untrained network.
     prepare: what each batch of samples goes through first, in the step: with data.scaled, images stay bytes until then.
@@ -88,7 +88,7 @@ class GAN:
         (g, d), (g_rest, d_rest), (g_opt, d_opt), average, number = state
         generator, discriminator = self.generator, self.discriminator
         real, *labels = ready(self, batch)  # no labels, or one array of them
-        z_key, penalty_key = jax.random.split(key)
+        z_key, p_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         # One forward pass of G serves both players: D needs its samples, G
         # the way back from them to its weights.
@@ -98,8 +98,8 @@ class GAN:
         def d_objective(d):
             logits, rest = judge(discriminator, d, d_rest, real, fake, *labels)
             critic = lambda x: forward(discriminator, d, rest, x, *labels)[0]
-            penalty = self.penalty(critic, real, fake, key=penalty_key)
-            return self.loss.discriminator(*logits) + penalty, (logits, rest)
+            term = at_step(self.penalty, number)(critic, real, fake, key=p_key)
+            return self.loss.discriminator(*logits) + term, (logits, rest)
 
         value_and_grad = partial(jax.value_and_grad, has_aux=True)
         (d_loss, (logits, d_rest)), d_grads = value_and_grad(d_objective)(d)

@@ -1,4 +1,4 @@
-"""The few layers Flax lacks, or is slow at on a CPU: convolutions, dropout, the spread of a batch, spectral norm.
+"""The few layers Flax lacks, or is slow at on a CPU: convolutions, resampling, dropout, a batch's spread, spectral norm.
 
 A transposed convolution with stride s is a plain one that makes the s² phases of its output (depth to space), and a
 convolution with stride s a plain one on the s² phases of its input (space to depth). So one plain convolution,
@@ -28,6 +28,31 @@ def depth_to_space(x, s):
     """(B, H, W, s²·C) -> (B, s·H, s·W, C), the inverse: "pixel shuffle". Shi et al. 2016, eq. 4."""
     b, h, w, c = x.shape
     return x.reshape(b, h, w, s, s, c // s**2).swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
+
+
+def double(x):
+    """(B, H, W, C) -> (B, 2·H, 2·W, C), bilinear: a new pixel is ¾ of the nearest old one, ¼ of the next, on both axes."""
+    for axis in (1, 2):
+        before, after = _neighbours(x, axis)
+        pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
+    return x
+
+
+def halve(x):
+    """(B, 2·H, 2·W, C) -> (B, H, W, C), bilinear without aliasing: weights 1, 3, 3, 1 over 8 on both axes."""
+    for axis in (1, 2):
+        before, after = _neighbours(x, axis)
+        even, odd = ((slice(None),) * axis + (slice(start, None, 2),) for start in (0, 1))
+        x = 0.375 * (x[even] + x[odd]) + 0.125 * (before[even] + after[odd])
+    return x
+
+
+def _neighbours(x, axis):
+    """The entry before each one and that after it, on one axis; at its ends the entry itself."""
+    first, last = lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, -1, None, axis=axis)
+    before = jnp.concatenate([first, lax.slice_in_dim(x, 0, -1, axis=axis)], axis)
+    return before, jnp.concatenate([lax.slice_in_dim(x, 1, None, axis=axis), last], axis)
 
 
 def conv(x, kernel, *, stride=1):
@@ -155,18 +180,22 @@ def _checked(x, kernel, stride):
 
 
 class Conv(nnx.Module):
-    """`conv` with a kernel of its own, and a bias unless use_bias=False. Both are float32, as Flax's, in any mode of JAX."""
+    """`conv` with a kernel of its own, and a bias unless use_bias=False. Both are float32, as Flax's, in any mode of JAX.
+
+    dtype: what it computes in, e.g. jnp.bfloat16, and so the type of its result; default: that of input and kernel.
+    """
 
     function = staticmethod(conv)
 
-    def __init__(self, features_in, features_out, size, *, rngs, stride=1, use_bias=True, init=KERNEL):
+    def __init__(self, features_in, features_out, size, *, rngs, stride=1, use_bias=True, init=KERNEL, dtype=None):
         self.kernel = nnx.Param(init(rngs.params(), (size, size, features_in, features_out), jnp.float32))
         self.bias = nnx.Param(jnp.zeros(features_out, jnp.float32)) if use_bias else None
-        self.stride = stride
+        self.stride, self.dtype = stride, dtype
 
     def __call__(self, x):
-        y = self.function(x, self.kernel[...], stride=self.stride)
-        return y if self.bias is None else y + self.bias[...]
+        x, kernel = (a if self.dtype is None else jnp.asarray(a, self.dtype) for a in (x, self.kernel[...]))
+        y = self.function(x, kernel, stride=self.stride)
+        return y if self.bias is None else y + self.bias[...].astype(y.dtype)
 
 
 class ConvTranspose(Conv):

@@ -7,7 +7,7 @@ own gradient, since logit i depends on sample i alone. BatchNorm breaks that, so
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from flax import nnx
 from flax.errors import TraceContextError
 
 Critic = Callable[[jax.Array], jax.Array]
+Schedule = Callable[[jax.Array], jax.Array]  # of the number of updates made, such as those of optax
 
 
 def r1(critic: Critic, real: jax.Array) -> jax.Array:
@@ -64,15 +65,30 @@ class OneCentred:
 class ZeroCentred:
     """½·(r1 · R1 + r2 · R2), as `GAN` takes it. r1, r2: the two γ; R3GAN takes the same for both.
 
-    Mescheder et al. 2018, section 4.1; Huang et al. 2024 (R3GAN), section 2.2.
+    Each is a number, or a schedule of the step: gamma = optax.linear_schedule(3.0, 1.0, 1000); ZeroCentred(gamma, gamma).
+    Mescheder et al. 2018, section 4.1; Huang et al. 2024 (R3GAN), eq. 3; falling: its appendix D and table 9.
     """
 
-    r1: float = 0.0
-    r2: float = 0.0
+    r1: float | Schedule = 0.0
+    r2: float | Schedule = 0.0
+
+    def at(self, step):
+        """The same with numbers for schedules: those at a step."""
+        schedules = {name: weight for name in ("r1", "r2") if callable(weight := getattr(self, name))}
+        return replace(self, **{name: schedule(step) for name, schedule in schedules.items()})
 
     def __call__(self, critic, real, fake, *, key):
+        if callable(self.r1) or callable(self.r2):
+            raise ValueError(
+                "A γ of this penalty is a schedule; expected a number. Which step? Call penalty.at(step)(...)."
+            )
         terms = (weight / 2 * r1(critic, x) for weight, x in ((self.r1, real), (self.r2, fake)) if _counts(weight))
         return sum(terms, start=0.0)
+
+
+def at_step(penalty: Callable, step: jax.Array) -> Callable:
+    """The penalty as it stands at a step: what its method `at` returns, or itself where it has none."""
+    return penalty.at(step) if hasattr(penalty, "at") else penalty
 
 
 def _counts(weight):

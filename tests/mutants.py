@@ -165,6 +165,31 @@ MUTANTS = [
         f"{IN_TRAINING} does_not_fit",
     ),
     Mutant(
+        "checkpoint: eight bits with a scale for each channel, not one for all",
+        CHECKPOINT, "np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1)))", "np.full(kernel.shape[-1:], np.abs(kernel).max())",
+        "tests/test_checkpoint.py -k half_a_scale",
+    ),
+    Mutant(
+        "checkpoint: eight bits to the nearest number, not the next one to 0",
+        CHECKPOINT, "np.rint(kernel / ", "np.trunc(kernel / ",
+        "tests/test_checkpoint.py -k half_a_scale",
+    ),
+    Mutant(
+        "checkpoint: a channel of zeros is not divided by 0",
+        CHECKPOINT, "np.where(scale > 0, scale, 1)", "scale",
+        "tests/test_checkpoint.py -k half_a_scale",
+    ),
+    Mutant(
+        "checkpoint: weights that are not finite get no eight bits",
+        CHECKPOINT, "if not np.isfinite(kernel).all():", "if False:",
+        "tests/test_checkpoint.py -k without_a_scale",
+    ),
+    Mutant(
+        "checkpoint: damaged eight bits are refused",
+        CHECKPOINT, "if not (fits and scale.shape", "if False and not (fits and scale.shape",
+        "tests/test_checkpoint.py -k damaged_eight",
+    ),
+    Mutant(
         "checkpoint: tried before the first step",
         EXPERIMENT, "self._write(state, {}, 0)  # finds out", "pass  # finds out",
         f"{IN_TRAINING} known_at_the_start",
@@ -260,7 +285,7 @@ MUTANTS = [
     ),
     Mutant(
         "keys: latents and penalty have two",
-        "gan_lib/gan.py", "z_key, penalty_key = jax.random.split(key)", "z_key = penalty_key = key",
+        "gan_lib/gan.py", "z_key, p_key = jax.random.split(key)", "z_key = p_key = key",
         f"{IN_TRAINING} key",
     ),
     Mutant(
@@ -421,6 +446,46 @@ MUTANTS = [
         "layers: two types become one, as in Flax",
         "gan_lib/layers.py", "return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)", "return x, kernel",
         "tests/test_layers.py -k types_come",
+    ),
+    Mutant(
+        "penalty: the falling γ is the one of this step",
+        "gan_lib/gan.py", "at_step(self.penalty, number)", "at_step(self.penalty, 0)",
+        "tests/test_penalties.py -k hands_the_step",
+    ),
+    Mutant(
+        "penalty: a schedule is not taken for a number",
+        "gan_lib/penalties.py", "if callable(self.r1) or callable(self.r2):", "if False:",
+        "tests/test_penalties.py -k gamma_that_falls",
+    ),
+    Mutant(
+        "nets: a residual block starts as the identity",
+        "gan_lib/nets.py", "init=nnx.initializers.zeros", "init=he",
+        "tests/test_nets.py -k 'identity or linear_maps'",
+    ),
+    Mutant(
+        "nets: a size that cannot be halved is explained",
+        "gan_lib/nets.py", "if rest or not side:", "if False:",
+        "tests/test_nets.py -k do_not_fit_the_size",
+    ),
+    Mutant(
+        "nets: the logits are float32 whatever the arithmetic is",
+        "gan_lib/nets.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
+        "tests/test_nets.py -k two_digits",
+    ),
+    Mutant(
+        "stacked: a training that diverges ends at its last finite state",
+        "benchmarks/stacked.py", "if not np.isfinite(list(metrics.values())).all() or not finite(new):", "if False:",
+        "tests/test_stacked.py -k diverges",
+    ),
+    Mutant(
+        "stacked: modes are told apart by all three channels",
+        "benchmarks/stacked.py", "labels @ [100, 10, 1]", "labels @ [100, 10, 0]",
+        "tests/test_stacked.py -k equal_ones",
+    ),
+    Mutant(
+        "stacked: a file that was not trained here is refused",
+        "benchmarks/stacked.py", 'if notes.get("data") != DATA:', "if False:",
+        "tests/test_stacked.py -k 'not_trained_here'",
     ),
     Mutant(
         "layers: coefficients as exact as the images",

@@ -242,6 +242,83 @@ def test_a_type_from_the_future_is_refused_in_words(tmp_path):
         restore(tmp_path / "x.st", {"a": np.zeros(2)})
 
 
+# Eight bits
+
+
+def kernels():
+    """Each channel of another size, one of zeros; a bias, a step and a key beside them."""
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 8, 6)).astype(np.float32) * 10.0 ** np.arange(-3, 3)
+    kernel[..., 2] = 0
+    state = {"conv": {"kernel": kernel, "bias": np.float32([0.1, 0.2, 0.3])}, "dense": kernel[0, 0], "n": np.int32(7)}
+    return state | {"key": jax.random.key(3), "half": jnp.ones((2, 2), jnp.bfloat16) / 3}
+
+
+def test_in_eight_bits_a_weight_is_off_by_half_a_scale_at_most(tmp_path):
+    state = jax.tree.map(jnp.asarray, kernels()) | {"as they are": kernels()["dense"]}
+    save(
+        tmp_path / "x.st",
+        state,
+        notes={"command": "train"},
+        history={"loss": np.ones((4, 2), np.float32)},
+        eight_bits=True,
+    )
+    back = restore(tmp_path / "x.st", state)
+    for kernel, again in ((state["conv"]["kernel"], back["conv"]["kernel"]), (state["dense"], back["dense"])):
+        largest = np.abs(kernel).reshape(-1, 6).max(axis=0)  # of each output channel
+        assert again.dtype == np.float32
+        assert (np.abs(again - kernel).reshape(-1, 6) <= largest / 254 * (1 + 1e-5)).all()
+        np.testing.assert_allclose(np.abs(again).reshape(-1, 6).max(axis=0), largest, rtol=1e-6)
+    assert isinstance(back["dense"], jax.Array)
+    assert isinstance(back["as they are"], np.ndarray)
+    np.testing.assert_array_equal(back["conv"]["bias"], state["conv"]["bias"])
+    assert (back["n"], jax.random.bits(back["key"])) == (7, jax.random.bits(state["key"]))
+    np.testing.assert_array_equal(back["half"], state["half"])
+    assert restore_history(tmp_path / "x.st")["loss"].dtype == np.float32
+    assert header(tmp_path / "x.st")["command"] == "train"
+    save(tmp_path / "y.st", back, eight_bits=True)  # once more costs nothing more
+    for one, two in zip(*(jax.tree.leaves(restore(tmp_path / name, state)) for name in ("x.st", "y.st")), strict=True):
+        if one.dtype == np.float32:
+            np.testing.assert_allclose(one, two, rtol=1e-6)
+    with pytest.raises(ValueError, match="from another network"):
+        restore(tmp_path / "x.st", state | {"dense": np.zeros((6, 8), np.float32)})
+
+
+def test_eight_bits_take_a_quarter_of_the_size(tmp_path):
+    state = {"kernel": np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)}
+    for name, eight_bits in (("x.st", False), ("y.st", True)):
+        save(tmp_path / name, state, eight_bits=eight_bits)
+    assert (tmp_path / "y.st").stat().st_size < 0.27 * (tmp_path / "x.st").stat().st_size
+
+
+def test_weights_without_a_scale_are_refused_at_the_save(tmp_path):
+    with pytest.raises(ValueError, match=r"leaf \['w'\] is not finite"):
+        save(tmp_path / "x.st", {"w": np.float32([[1, np.nan]])}, eight_bits=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop("['w'] scale"),
+        lambda arrays: arrays.pop("['w']"),
+        lambda arrays: arrays.update({"['w'] scale": arrays["['w'] scale"][:1]}),
+        lambda arrays: arrays.update({"['w'] scale": np.float32([0.1, np.nan, 0.1])}),
+        lambda arrays: arrays.update({"['w'] scale": np.float32([0.1, -0.1, 0.1])}),
+        lambda arrays: arrays.update({"['w'] scale": np.float64([0.1, 0.1, 0.1])}),
+        lambda arrays: arrays.update({"['w']": arrays["['w']"].astype(np.float32)}),
+    ],
+    ids=["no scale", "no numbers", "too few scales", "NaN", "negative", "float64", "not int8"],
+)
+def test_damaged_eight_bits_are_refused_in_words(change, tmp_path):
+    path = tmp_path / "x.st"
+    save(path, state := {"w": np.float32([[1, 2, 3], [4, 5, 6]])}, eight_bits=True)
+    arrays, notes = safetensors.numpy.load(path.read_bytes()), header(path)
+    change(arrays)
+    path.write_bytes(safetensors.numpy.save(arrays, notes))
+    with pytest.raises(ValueError, match=r"x\.st is damaged: at \['w'\] it should hold int8 numbers and a scale"):
+        restore(path, state)
+
+
 def test_it_says_when_only_the_optimiser_differs(tmp_path):
     make = lambda rate: GAN(small_generator, small_discriminator, latent_dim=16, optimizer=optax.adam(rate))
     save(tmp_path / "x.st", make(1e-3).init(jax.random.key(0)))

@@ -131,7 +131,7 @@ def test_bad_fakes_without_a_disease_are_called_bad():
 
 def test_without_a_watch_it_says_what_it_did_not_look_for():
     history = {k: v for k, v in calm().items() if k not in probes.LOOKS}
-    assert "Not looked for, as fit had no Watch: BatchNorm leak, learning rate too high, G too strong" in str(
+    assert "Not looked for, as fit had no Watch: BatchNorm leak, learning rate too high, G too strong" in said(
         reading(history)
     )
     assert reading(history | dict(g_grad=np.zeros(600))).name == "no gradient"

@@ -94,6 +94,26 @@ def test_second_derivatives_and_batches_of_kernels(large, monkeypatch):
         np.testing.assert_allclose(several[1], 2 * several[0], rtol=1e-4, atol=1e-5)
 
 
+def test_resampling_is_bilinear():
+    x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+    np.testing.assert_allclose(layers.double(x), jax.image.resize(x, (2, 12, 16, 3), "linear"), atol=1e-6)
+    half = jax.image.resize(x, (2, 3, 4, 3), "linear", antialias=True)
+    np.testing.assert_allclose(layers.halve(x)[:, 1:-1, 1:-1], half[:, 1:-1, 1:-1], atol=1e-6)  # at the edge: repeated
+    flat = jnp.full((1, 4, 4, 1), 3.0, jnp.bfloat16)
+    for resampled in (layers.double(flat), layers.halve(flat)):
+        np.testing.assert_array_equal(resampled, 3)
+        assert resampled.dtype == jnp.bfloat16
+
+
+def test_a_convolution_computes_in_the_type_it_is_told():
+    layer = layers.Conv(3, 4, 3, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    assert layer.kernel[...].dtype == jnp.float32
+    x = jnp.ones((2, 8, 8, 3))
+    assert layer(x).dtype == jnp.bfloat16
+    exact = layers.conv(x, layer.kernel[...])
+    np.testing.assert_allclose(layer(x).astype(jnp.float32), exact, atol=0.03)
+
+
 def test_depth_to_space_undoes_space_to_depth_and_keeps_blocks_together():
     x = jnp.arange(2 * 4 * 6 * 3.0).reshape(2, 4, 6, 3)
     deep = layers.space_to_depth(x, 2)

@@ -6,20 +6,27 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
 from gan_lib.gan import GAN
+from gan_lib.layers import Conv, SpectralNorm
+from gan_lib.losses import relativistic
 from gan_lib.nets import (
     MLP,
     Joined,
     Projection,
+    Residual,
+    residual_discriminator,
+    residual_generator,
     small_channels_discriminator,
     small_conditional_generator,
     small_discriminator,
     small_generator,
     small_projection_discriminator,
 )
+from gan_lib.penalties import ZeroCentred, r1
 
 
 def layers(module, kind):
@@ -143,3 +150,92 @@ def test_unconditional_small_networks_are_what_they_were():
         for build in (small_generator, small_discriminator)
     ]
     assert counts == [463_393, 435_169]
+
+
+SMALL = dict(widths=(8, 4), blocks=1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "widths"), [(28, (12, 8, 4)), (32, (12, 8, 4)), (64, (12, 8, 4, 4))])
+def test_the_residual_pair_fits_together_at_any_size(size, widths, channels):
+    settings = dict(size=size, channels=channels, widths=widths, blocks=1, rngs=nnx.Rngs(0))
+    images = residual_generator(inputs=5, **settings)(jnp.ones((2, 5)))
+    logits = residual_discriminator(**settings)(images)
+    assert (images.shape, images.dtype) == ((2, size, size, channels), jnp.float32)
+    assert (logits.shape, logits.dtype) == ((2,), jnp.float32)
+
+
+def test_a_residual_block_starts_as_the_identity_and_still_learns():
+    block = Residual(6, depth=4, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (2, 7, 7, 6))
+    np.testing.assert_array_equal(block(x), x)
+    slope = jax.grad(lambda b: (b(x) ** 3).sum())(block)  # of the kernel at 0, not of the one before it
+    assert jnp.abs(slope.last.kernel[...]).max() > 0
+    np.testing.assert_array_equal(slope.first.kernel[...], 0)
+    spread = float(Residual(64, depth=4, rngs=nnx.Rngs(0)).first.kernel[...].std())
+    assert spread == pytest.approx((2 / 1.04 / 4 / (9 * 64)) ** 0.5, rel=0.02)
+
+
+def test_both_residual_networks_start_as_linear_maps():
+    x = jax.random.normal(jax.random.key(0), (3, 28, 28, 1))
+    d = residual_discriminator(nnx.Rngs(0), **SMALL)
+    np.testing.assert_allclose(d(x).sum(), d(x.sum(0)[None])[0], rtol=1e-4)
+    g = residual_generator(nnx.Rngs(0), inputs=5, **SMALL)
+    z = x[:, 0, :5, 0]
+    np.testing.assert_allclose(g(z).sum(0), g(z.sum(0)[None])[0], atol=1e-4)
+
+
+def test_widths_that_do_not_fit_the_size_are_explained():
+    with pytest.raises(ValueError, match=r"4 widths need a size that can be halved 3 times; got 28"):
+        residual_generator(nnx.Rngs(0), widths=(8, 4, 4, 4))
+    with pytest.raises(ValueError, match=r"0 widths"):
+        residual_discriminator(nnx.Rngs(0), widths=())
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_residual_pair_trains_under_penalties_with_weights_in_32_bits(dtype):
+    settings = dict(dtype=dtype, **SMALL)
+    build = [partial(net, **settings) for net in (partial(residual_generator, inputs=4), residual_discriminator)]
+    gan = GAN(*build, latent_dim=4, penalty=ZeroCentred(1.0, 1.0), loss=relativistic, optimizer=optax.adam(1e-2, b1=0))
+    state = gan.init(jax.random.key(0))
+    step, real = jax.jit(gan.step), jax.random.normal(jax.random.key(1), (6, 28, 28, 1))
+    start = state
+    for i in range(3):
+        state, metrics = step(state, real, jax.random.key(i))
+        assert np.isfinite(list(metrics.values())).all()
+    for before, after in zip(*(jax.tree.leaves(s.params) for s in (start, state)), strict=True):
+        assert after.dtype == jnp.float32
+        assert jnp.isfinite(after).all()
+        # Kernels before one of zeros move from the second step on. (A bias of D that all logits share never does.)
+        assert (after != before).any() or after.ndim == 1
+    program = str(jax.make_jaxpr(gan.step)(state, real, jax.random.key(0)))
+    assert ("bf16" in program) == (dtype == jnp.bfloat16)
+
+
+def test_bfloat16_gives_what_float32_gives_to_two_digits():
+    x = jax.random.normal(jax.random.key(0), (4, 28, 28, 3))
+    full, half = (
+        residual_discriminator(nnx.Rngs(0), channels=3, dtype=t, **SMALL) for t in (jnp.float32, jnp.bfloat16)
+    )
+    for net in (full, half):  # away from the start
+        for block in layers(net, Residual):
+            block.last.kernel[...] = 0.1 * jax.random.normal(jax.random.key(1), block.last.kernel[...].shape)
+    assert r1(half, x) == pytest.approx(float(r1(full, x)), rel=0.03)
+    np.testing.assert_allclose(half(x), full(x), atol=0.05)
+    # Logits far from 0, as pairing lets them drift, keep their differences: the last layer is float32.
+    before, head = half(x), half.layers[-2]
+    head.bias[...] -= 300
+    assert half(x).dtype == jnp.float32
+    np.testing.assert_allclose(half(x) + 300, before, atol=1e-3)
+
+
+def test_spectral_norm_goes_into_the_residual_pair():
+    spectral = lambda *sizes, rngs, **settings: SpectralNorm(Conv(*sizes, rngs=rngs, **settings), rngs=rngs)
+    gan = GAN(
+        partial(residual_generator, inputs=4, **SMALL),
+        partial(residual_discriminator, conv=spectral, **SMALL),
+        latent_dim=4,
+    )
+    state = gan.init(jax.random.key(0))
+    state, metrics = jax.jit(gan.step)(state, jnp.ones((4, 28, 28, 1)), jax.random.key(0))
+    assert np.isfinite(list(metrics.values())).all()

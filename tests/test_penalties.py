@@ -1,18 +1,20 @@
 """Penalties by closed form: linear and quadratic critics, flat ones, networks; what they refuse, and how GAN takes them."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
 from gan_lib import nets
 from gan_lib.gan import GAN
-from gan_lib.losses import relativistic, wasserstein
+from gan_lib.losses import Loss, relativistic, wasserstein
 from gan_lib.nets import MLP
-from gan_lib.penalties import OneCentred, ZeroCentred, gradient_penalty, r1, r2, refuse_mixing
+from gan_lib.penalties import OneCentred, ZeroCentred, at_step, gradient_penalty, r1, r2, refuse_mixing
 from gan_lib.pure import forward
 from gan_lib.training import fit
 
@@ -180,6 +182,33 @@ def test_weights_as_gan_takes_them():
     assert ZeroCentred()(critic, real, fake, key=KEY) == 0
     scheduled = jax.jit(lambda gamma: ZeroCentred(gamma, gamma)(critic, real, fake, key=KEY))
     assert scheduled(0.4) == pytest.approx(0.2 * (values[0] + values[1]), rel=1e-6)
+
+
+def test_a_gamma_that_falls_is_the_one_of_the_step():
+    critic, real, fake = (lambda x: (x**2).sum(axis=1)), normal(6, 2), normal(6, 2, seed=1)
+    falling = lambda step: 3.0 - step
+    penalty = ZeroCentred(falling, 0.5)
+    assert penalty.at(jnp.int32(2)) == ZeroCentred(1.0, 0.5)
+    assert at_step(penalty, 2)(critic, real, fake, key=KEY) == ZeroCentred(1.0, 0.5)(critic, real, fake, key=KEY)
+    assert at_step(plain_penalty := OneCentred(), 2) is plain_penalty
+    with pytest.raises(ValueError, match=r"is a schedule; expected a number.*penalty\.at\(step\)"):
+        penalty(critic, real, fake, key=KEY)
+
+
+def test_gan_hands_the_step_to_a_falling_gamma():
+    """Pushed by the penalty alone, D moves as under the constant γ of that step."""
+    silent = Loss(lambda real, fake: 0 * real.mean(), lambda real, fake: 0 * fake.mean())
+    gan = GAN(partial(MLP, (2, 8, 2)), plain, loss=silent, latent_dim=2, optimizer=optax.sgd(0.1))
+    state, moved = gan.init(KEY), {}
+    for name, gamma in {"falling": lambda step: 5.0 - step, "5": 5.0, "2": 2.0}.items():
+        now = replace(gan, penalty=ZeroCentred(gamma, gamma))
+        for step in (0, 3):
+            moved[name, step] = now.step(state._replace(step=jnp.int32(step)), normal(8, 2), KEY)[
+                0
+            ].params.discriminator
+    for one, other in ((("falling", 0), ("5", 0)), (("falling", 3), ("2", 3))):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), moved[one], moved[other])
+    assert not jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), moved["5", 0], moved["2", 0]))
 
 
 @pytest.mark.slow
