@@ -118,6 +118,34 @@ def _verdict(rngs, spread=False):
     return nnx.Sequential(*look, reshape())
 
 
+def small_encoder(rngs, *, latents=16):
+    """Images (B, 28, 28, 1) -> (B, 2·latents), a mean and a log-variance side by side: `small_discriminator` up to its
+    verdict, then dense."""
+    return nnx.Sequential(*_look(rngs).layers, nnx.Linear(128, 2 * latents, rngs=rngs))
+
+
+def small_decoder(rngs, *, inputs=16):
+    """Latents (B, inputs) -> logits of ink (B, 28, 28, 1): `small_generator` without its tanh. tanh(s/2) = 2σ(s) − 1."""
+    return nnx.Sequential(*small_generator(rngs, inputs=inputs).layers[:-1])
+
+
+class Showing(nnx.Module):
+    """A discriminator cut in two, for `VAEGAN`: samples (B, ...) -> (logits (B,), what its layer `first` sees (B, F))."""
+
+    def __init__(self, first: nnx.Module, then: nnx.Module):
+        self.first, self.then = first, then
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        seen = self.first(x)
+        return self.then(seen), seen.reshape(len(x), -1)
+
+
+def small_showing_discriminator(rngs):
+    """Images (B, 28, 28, 1) -> (logits (B,), the second convolution's 7·7·64 (B, 3136)): `small_discriminator`."""
+    layers = small_discriminator(rngs).layers
+    return Showing(nnx.Sequential(*layers[:5]), nnx.Sequential(*layers[5:]))
+
+
 class Joined(nnx.Module):
     """A network that sees labels beside its input: as one-hot numbers, or at each pixel of an image as one-hot channels.
 

@@ -39,6 +39,7 @@ HISTORY, CHECKPOINT = "gan_lib/history.py", "gan_lib/checkpoint.py"
 EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running.py"
 COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
+IN_VAE = "tests/test_vae.py -k"
 
 MUTANTS = [
     # Training that can be stopped.
@@ -320,6 +321,47 @@ MUTANTS = [
         "labels: those of no class are refused",
         "gan_lib/parts.py", "    if low < 0 or high >= classes:", "    if False:",
         "tests/test_models.py -k label",
+    ),
+    # A VAE, and a VAE-GAN.
+    Mutant(
+        "vae: a small KL keeps its digits",
+        "gan_lib/vae.py", "jnp.expm1(log_variance)", "jnp.exp(log_variance) - 1",
+        f"{IN_VAE} small_numbers",
+    ),
+    Mutant(
+        "vae: shapes of a KL that would broadcast are refused",
+        "gan_lib/vae.py", "if len(shapes[0]) != 2 or shapes[0] != shapes[1]:", "if False:",
+        f"{IN_VAE} broadcast",
+    ),
+    Mutant(
+        "vae: the encoder is not moved by fooling D",
+        "gan_lib/vae.py", "_, to_z = to_decoder(of_likeness)", "_, to_z = to_decoder(of_likeness + of_fooling)",
+        f"{IN_VAE} whose_aim",
+    ),
+    Mutant(
+        "vae: the decoder's weight of likeness is not the encoder's",
+        "gan_lib/vae.py", "_, to_z = to_decoder(of_likeness)", "_, to_z = to_decoder(self.gamma * of_likeness)",
+        f"{IN_VAE} whose_aim",
+    ),
+    Mutant(
+        "vae: D sees drawn samples beside rebuilt ones",
+        "gan_lib/vae.py", "(x, made[:n], made[n:])", "(x, made[:n], made[:n])",
+        f"{IN_VAE} of_the_algorithm",
+    ),
+    Mutant(
+        "vae: a log-variance is cut",
+        "gan_lib/coder.py", "jnp.clip(log_variance, -10, 10)", "log_variance",
+        f"{IN_VAE} overflows",
+    ),
+    Mutant(
+        "vae: a decoder of other samples than the data's is refused",
+        "gan_lib/coder.py", ".shape) != x.shape:", ".shape) == ():",
+        f"{IN_VAE} explained",
+    ),
+    Mutant(
+        "vae: data without a probability are refused",
+        "gan_lib/coder.py", "if lowest < low - 1e-3 or highest > high + 1e-3:", "if False:",
+        f"{IN_VAE} explained",
     ),
     # What is handed over.
     Mutant(

@@ -82,6 +82,8 @@ SHORTER = {
     "(32, 14, 14, 64)": "(2, 14, 14, 64)",
     "(32, 14, 14, 16)": "(2, 14, 14, 16)",
     "states[2::2]": "states[2::8]",
+    "budget(cpu=1000, gpu=5000)": "20",
+    "long = budget(cpu=100, gpu=300)": "long = 3",
     "jnp.asarray(data.mnist()[0])": "jnp.asarray(data.mnist()[0][:6000])",
     "admit(range(10))": "admit(range(2))",
     "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
