@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """name: of the first finding, or "nothing found". Prints as sentences: findings, what was looked at and what was not."""
+    """name: of the first finding, or "nothing found", or "too early". Prints as sentences: what was found, looked at, and not."""
 
     name: str
     findings: tuple[Finding, ...]
@@ -41,7 +41,8 @@ class Reading(NamedTuple):
     def __repr__(self):
         sure = lambda f: "sure" if f.looks >= 0.9 * f.of else "likely"
         said = [f"{f.name}: {sure(f)}, in {f.looks} of {f.of} looks. {f.why} Try: {f.cure}." for f in self.findings]
-        return "\n".join(textwrap.fill(line, 88) for line in [*(said or ["Nothing found."]), self.looked])
+        said += ["Nothing found."] * (self.name == "nothing found")
+        return "\n".join(textwrap.fill(line, 88) for line in [*said, self.looked])
 
 
 DISEASES = {  # name: (what it needs, is it so at a look?, what was seen, what to try), the first that shows names the reading
@@ -98,11 +99,15 @@ def reading(history: Mapping, *, loss: Loss = non_saturating) -> Reading:
 
     history: of one run, as `fit` returns it, best with the numbers of a Watch; without them only the losses, D's
     probabilities and the gradients are read, and the reading says so. loss: what was trained with.
-    Raises ValueError where these are missing, and on fewer than 8 looks.
+    Raises ValueError where these are missing. Of fewer than 8 looks, as after an interrupt, it says that it is too early.
     """
     if missing := [name for name in ("step", *STEPS) if name not in history]:
         raise ValueError(f"history has no {', '.join(missing)}; expected what fit returns for a GAN, of one run.")
     w, span = windows(history, loss)
+    if w is None:
+        return Reading(
+            "too early", (), f"Too early to say: {span}, and a reading needs {FEWEST}. Look more often, or train on."
+        )
     found, skipped = [], []
     for name, (needs, shows, why, cure) in DISEASES.items():
         if any(need not in w for need in needs):
@@ -122,18 +127,20 @@ def reading(history: Mapping, *, loss: Loss = non_saturating) -> Reading:
 
 
 SHOWN = (*STEPS, *LOOKS)
+FEWEST = 8  # looks
 
 
 def windows(history, loss):
-    """({name: array, one entry for each look of the second half}, which steps these are). Metrics are means since the last."""
+    """({name: array, one entry for each look of the second half}, which steps these are). Metrics are means since the last.
+
+    Of too few looks (None, how many).
+    """
     step = np.asarray(history["step"])
     every = max(1, len(step) // 30)
     looked = "right" in history and ~np.isnan(history["right"])
     at = np.flatnonzero(looked) if "right" in history else np.arange(every - 1, len(step), every)
-    if len(at) < 8:
-        raise ValueError(
-            f"A reading needs at least 8 looks; got {len(at)}. Take a smaller every in fit, or more steps."
-        )
+    if len(at) < FEWEST:
+        return None, f"{len(at)} looks"
     late = at[len(at) // 2 :]
     starts = at[len(at) // 2 - 1 : -1] + 1
     parts = lambda x: [np.asarray(x, float)[a : b + 1] for a, b in zip(starts, late, strict=True)]
