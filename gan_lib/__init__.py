@@ -2,7 +2,7 @@
 
 Read losses, gan and nets first, then training. A module imports only from those before it in this list:
 arrays, fetch, data, layers, nets, losses, penalties, pure, parts, gan, likelihoods, coder, vae, device, checkpoint, history,
-experiment, training, metrics, features, dirac, plots, notebook, exercises.
+experiment, training, metrics, features, dirac, plots, probes, clinic, notebook, exercises.
 """
 
 __version__ = "0.1.0"

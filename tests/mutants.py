@@ -98,6 +98,27 @@ MUTANTS = [
         "gan_lib/device.py", "return any(getattr(p, \"ndim\", 0) > 2 for", "return any(False for",
         f"{IN_TRAINING} picks_its_loop",
     ),
+    # The check-up of notebook 07.
+    Mutant(
+        "clinic: half of the looks have to agree",
+        "gan_lib/clinic.py", "if at.sum() * 2 >= len(at) > 0:", "if at.any():",
+        "tests/test_clinic.py -k half_of_the_looks",
+    ),
+    Mutant(
+        "clinic: a reading says what it did not look for",
+        "gan_lib/clinic.py", "    if skipped:\n", "    if False:\n",
+        "tests/test_clinic.py -k without_a_watch",
+    ),
+    Mutant(
+        "clinic: bad fakes without a finding are called bad",
+        "gan_lib/clinic.py", "if not found and", "if False and",
+        "tests/test_clinic.py -k bad_fakes",
+    ),
+    Mutant(
+        "clinic: a sample is not its own neighbour",
+        "gan_lib/probes.py", "jnp.full(len(real), jnp.inf)", "jnp.zeros(len(real))",
+        "tests/test_clinic.py -k stranger",
+    ),
     # Sessions that can be lost.
     Mutant(
         "checkpoint: written beside the old one, then renamed (kill -9)",

@@ -85,6 +85,10 @@ SHORTER = {
     "budget(cpu=1000, gpu=5000)": "20",
     "long = budget(cpu=100, gpu=300)": "long = 3",
     "jnp.asarray(data.mnist()[0])": "jnp.asarray(data.mnist()[0][:6000])",
+    "admit(range(10))": "admit(range(2))",
+    "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
+    "steps=1500, **more)": "steps=500, **more)",
+    "jax.random.key(1), 1500)": "jax.random.key(1), 150)",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}

@@ -328,7 +328,7 @@ def stubs(name):
 @each
 def test_four_to_six_exercises_each_known_and_open(name):
     assert set(stubs(name)) == set(exercises.names(name[:2]))
-    assert 4 <= len(stubs(name)) <= 6
+    assert 4 <= len(stubs(name)) <= (8 if name == "07_clinic" else 6)  # five of those are one kind: programs to repair
     for exercise, node in stubs(name).items():
         methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
         bodies = [item.body for item in methods] if isinstance(node, ast.ClassDef) else [node.body]
