@@ -582,8 +582,11 @@ def check_precision_recall(fn):
     same(fn(real, real, 3), (1.0, 1.0), rtol=1e-6, what="pair for a set against itself")
     x, y = rng.normal(size=(2, 400, 84)).astype(np.float32)
     quick = min(seconds(precision_recall, x, y[:350]) for _ in range(4))
-    # Twice, as the first time JAX may compile; a loop over rows takes some 10 times as long as none, one over pairs 100.
-    if (spent := seconds(fn, x, y[:350])) > 0.3 and (spent := seconds(fn, x, y[:350])) > max(0.3, 25 * quick):
+    # Again where it was slow, as the first time JAX may compile, and where it was not very slow twice more: others may keep
+    # the machine busy. A loop over rows takes some 10 times as long as none, one over pairs 100.
+    if (spent := seconds(fn, x, y[:350])) > 0.3:
+        spent = min(seconds(fn, x, y[:350]) for _ in range(1 if spent > 1.5 else 3))
+    if spent > max(0.3, 25 * quick):
         raise Mistake(
             f"Right, but slow: {spent:.1f} s for 400 and 350 points, some 30 times as long for the notebook's 2,000 and "
             "2,000, and that forty times. No Python loop over pairs: `distances` gives them all at once."
