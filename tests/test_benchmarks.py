@@ -105,11 +105,11 @@ def test_twenty_seconds_of_training_give_digits_of_all_classes(monkeypatch):
 
 @pytest.mark.parametrize("name", ["05_dcgan", "09_conditional_gan"])
 def test_notebooks_train_the_recipe_that_is_measured(name):
-    notebook = (ROOT / "notebooks" / "source" / f"{name}.md").read_text()
-    benchmark = (ROOT / "benchmarks" / "quality.py").read_text()
+    files = ROOT / "notebooks" / "source" / f"{name}.md", ROOT / "benchmarks" / "quality.py"
+    notebook, benchmark = (file.read_text().replace("b1=0.0,", "b1=0,") for file in files)
     for pattern in (
         r"Pair\(falling\(.*?\), falling\(.*?\)\)",
-        r"b1=0\.0, b2=[\d.]+",
+        r"b1=0, b2=[\d.]+",
         r"averaging=[\d.]+",
         r"latent_dim=\d+",
     ):
