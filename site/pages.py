@@ -20,7 +20,7 @@ from links import BADGES, address, badges
 from gan_lib import exercises
 
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-SHAPE = 1.6  # width over height of a card's picture
+SHAPE = 1.2  # width over height of a card's picture
 ENOUGH = 10  # words of an alternative text that is taken from the prose
 SIGNS = {
     **{r"\theta": "θ", r"\psi": "ψ", r"\beta": "β", r"\gamma": "γ", r"\sigma": "σ", r"\mu": "μ", r"\Sigma": "Σ"},
@@ -111,7 +111,7 @@ def sentences(text, last=False):
     paragraphs = [part for part in re.split(r"\n\s*\n", text) if not re.match(r"#|<|\$\$|\||```|\*\*Exercise|Help: ", part.strip())]
     if not paragraphs or (not last and not text.strip().startswith(paragraphs[0].strip())):
         return ""
-    pieces = re.split(r"(?<=[.?!:]) +", spoken(paragraphs[-1 if last else 0]))
+    pieces = re.split(r"(?<=[.?!]) +", spoken(paragraphs[-1 if last else 0]))
     taken = []
     while pieces and sum(len(piece.split()) for piece in taken) < ENOUGH:
         taken.append(pieces.pop(-1 if last else 0))
@@ -120,9 +120,10 @@ def sentences(text, last=False):
 
 def spoken(markdown):
     """Markdown as words: no marks, and formulas in plain signs."""
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", html.unescape(markdown))
+    text = re.sub(r"^([-*]|\d+\.) ", "", html.unescape(markdown), flags=re.MULTILINE)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     parts = re.split(r"\$([^$]+)\$", text)
-    prose = [re.sub(r"^[-\d.]+ |\*\*|(?<!\w)[*_]|[*_](?!\w)|`|<[^>]+>", "", part, flags=re.MULTILINE) for part in parts[::2]]
+    prose = [re.sub(r"\*\*|(?<!\w)[*_]|[*_](?!\w)|`|<[^>]+>", "", part) for part in parts[::2]]
     return " ".join("".join(a + b for a, b in zip(prose, [*map(signs, parts[1::2]), ""], strict=True)).split())
 
 
