@@ -51,6 +51,7 @@ mathjax3_config = {"options": {"enableMenu": False}}
 html_theme = "sphinx_book_theme"
 html_title = project
 html_css_files = ["site.css"]
+html_favicon = "static/icon.svg"
 html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -66,6 +67,9 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "navigation_with_keys": False,
-    **dict.fromkeys(("navbar_start", "navbar_center", "navbar_end", "navbar_persistent"), []),
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
 }
 copybutton_exclude = ".linenos, .gp"

@@ -21,7 +21,7 @@ def restructured(app, what, name, obj, options, lines):
         else:
             flowing = re.sub(r"(?<![.:])\n\s*", " ", paragraph)
             blocks.append("\n".join(f"| {plain(line.strip())}" for line in flowing.splitlines()))
-    lines[:] = "\n\n".join(blocks).splitlines() + [""]
+    lines[:] = [*"\n\n".join(blocks).splitlines(), ""]
 
 
 def skip(app, what, name, obj, skip, options):
@@ -29,7 +29,13 @@ def skip(app, what, name, obj, skip, options):
     return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
 
 
+def short(app, what, name, obj, options, signature, returns):
+    """Types by their last names, also where Sphinx would print the whole path."""
+    return tuple(text and re.sub(r"~[\w.]+\.", "", text) for text in (signature, returns))
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", short)
     app.connect("autodoc-process-docstring", restructured)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True}

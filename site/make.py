@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+from sphinx.cmd.build import build_main
+
 from pages import NOTEBOOKS, ROOT, badge_links, card, page
 from reference import api_pages, formula_page
-from sphinx.cmd.build import build_main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (\d\d) \| \[(.+?)\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)

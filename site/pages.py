@@ -14,19 +14,19 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "notebooks" / "source")]
 
-from build import exercise_of
-from links import BADGES, address, badges
+from gan_lib import exercises  # noqa: E402
 
-from gan_lib import exercises
+from build import exercise_of  # noqa: E402
+from links import BADGES, address, badges  # noqa: E402
 
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 SHAPE = 1.2  # width over height of a card's picture
 ENOUGH = 10  # words of an alternative text that is taken from the prose
-SIGNS = {
-    **{r"\theta": "θ", r"\psi": "ψ", r"\beta": "β", r"\gamma": "γ", r"\sigma": "σ", r"\mu": "μ", r"\Sigma": "Σ"},
-    **{r"\lambda": "λ", r"\to": "→", r"\times": "×", r"\log": "log", r"\pm": "±", r"\infty": "∞", r"\le": "≤"},
-    **{r"\ge": "≥", r"\cdot": "·", r"\|": "‖", r"\lVert": "‖", r"\rVert": "‖", r"\frac12": "½", r"\sqrt": "√", r"\,": " "},
-}
+SIGNS = {  # what a formula's commands look like in plain text
+    r"\theta": "θ", r"\psi": "ψ", r"\beta": "β", r"\gamma": "γ", r"\sigma": "σ", r"\mu": "μ", r"\Sigma": "Σ",
+    r"\lambda": "λ", r"\to": "→", r"\times": "×", r"\log": "log", r"\pm": "±", r"\infty": "∞", r"\le": "≤", r"\ge": "≥",
+    r"\cdot": "·", r"\|": "‖", r"\lVert": "‖", r"\rVert": "‖", r"\frac12": "½", r"\sqrt": "√",
+}  # fmt: skip
 
 
 def page(path):
@@ -108,7 +108,11 @@ def alternatives(notebook):
 
 def sentences(text, last=False):
     """The first (or last) sentences of a text, of ENOUGH words; nothing if it begins with a heading or a fold."""
-    paragraphs = [part for part in re.split(r"\n\s*\n", text) if not re.match(r"#|<|\$\$|\||```|\*\*Exercise|Help: ", part.strip())]
+    paragraphs = [
+        part
+        for part in re.split(r"\n\s*\n", text)
+        if not re.match(r"#|<|\$\$|\||```|\*\*Exercise|Help: ", part.strip())
+    ]
     if not paragraphs or (not last and not text.strip().startswith(paragraphs[0].strip())):
         return ""
     pieces = re.split(r"(?<=[.?!]) +", spoken(paragraphs[-1 if last else 0]))

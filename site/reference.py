@@ -5,18 +5,23 @@ import re
 from typing import NamedTuple
 
 import nbformat
-from pages import NOTEBOOKS, ROOT
 
 import gan_lib
+
+from pages import NOTEBOOKS, ROOT
 
 MODULES = re.findall(r"\w+", gan_lib.__doc__.partition("in this list:")[2])
 WHO = r"[A-Z][\w-]+(?: et al\.|(?: &|,) [A-Z][\w-]+)*"
 PLACE = r"(?:its )?(?:eqs?\.|sections?|algorithm|appendix|chapter|figs?\.|tables?|order|example|theorem|proposition|alg\.|\d)"
 PAPER = re.compile(rf"(?P<who>{WHO}) (?P<year>(?:19|20)\d\d)\b(?: \([^)]*\))?")
-WHERE = re.compile(rf"\s*[,:] (?P<where>(?:arXiv [\d.]+\b|{PLACE}[^;:.]*(?:\.[\d]+|(?<=eq)\.[^;:.]*|(?<=fig)\.[^;:.]*)*))")
+WHERE = re.compile(
+    rf"\s*[,:] (?P<where>(?:arXiv [\d.]+\b|{PLACE}[^;:.]*(?:\.[\d]+|(?<=eq)\.[^;:.]*|(?<=fig)\.[^;:.]*)*))"
+)
 
 
-KNOWN = "known|formula|brute_force|exact|equal|closed|is_the|best|half|log_2|by_hand|as_published"  # tests of values
+KNOWN = (
+    "known|formula|brute_force|exact|equal|integral|exponential|log_2|best_logit|one_slope"  # names of tests of values
+)
 
 
 class Formula(NamedTuple):
@@ -65,7 +70,9 @@ def words(node):
     """All names and strings in a piece of a program."""
     found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
     found |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-    return found | {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) if isinstance(part.value, str)}
+    return found | {
+        part.value for part in ast.walk(node) if isinstance(part, ast.Constant) if isinstance(part.value, str)
+    }
 
 
 def tests():
@@ -114,15 +121,21 @@ def formula_page():
     rows = []
     for formula in formulas():
         using = tested(formula, known)
-        more = f" and {len(using) - 1} more" if len(using) > 1 else ""
-        test = f"`{using[0][0]}.py`<br>`{using[0][1]}`{more}" if using else "none of its own"
+        more = f"<br>and {len(using) - 2} more" if len(using) > 2 else ""
+        test = "<br>".join(f"`{file}.py::{test}`" for file, test in using[:2]) + more if using else "none of its own"
         books = [
             f"[{name[:2]}](notebooks/{name}.ipynb)"
             for name, used in shown.items()
             if called(formula.module, formula.name) & used and formula.name.partition(".")[0] == formula.name
         ]
         target = f"[`{formula.name}`](#gan_lib.{formula.module}.{formula.name})"
-        cells = [f"{formula.who} {formula.year}", formula.where, f"{target}<br>{escaped(formula.what)}", test, ", ".join(books)]
+        cells = [
+            f"{formula.who} {formula.year}",
+            formula.where,
+            f"{target}<br>{escaped(formula.what)}",
+            test,
+            ", ".join(books),
+        ]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(
         [
@@ -151,7 +164,9 @@ def api_pages():
     for module in MODULES:
         name = f"gan_lib.{module}"
         file = ROOT / "gan_lib" / module
-        doc = ast.get_docstring(ast.parse((file / "__init__.py" if file.is_dir() else file.with_suffix(".py")).read_text()))
+        doc = ast.get_docstring(
+            ast.parse((file / "__init__.py" if file.is_dir() else file.with_suffix(".py")).read_text())
+        )
         first = " ".join(doc.partition("\n\n")[0].split())
         lines.append(f"- [`{name}`]({module}.rst): {escaped(first)}")
         found[f"{module}.rst"] = f"{module}\n{'=' * len(module)}\n\n.. automodule:: {name}\n"
