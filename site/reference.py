@@ -99,7 +99,7 @@ def tested(formula, known):
         using = [
             (file != f"test_{formula.module}", not re.search(KNOWN, test), len(used), file, test)
             for file, test, used in known
-            if names & used and (own == formula.name or {own, formula.module} & used)
+            if names & used and (own == formula.name or "_" in formula.name or {own, formula.module} & used)
         ]
         if using:
             return [(file, test) for *_, file, test in sorted(using)]

@@ -705,6 +705,27 @@ MUTANTS = [
         "Makefile", "$(if $(dry),", "$(if ,",
         "tests/test_setup.py -k make_n",
     ),
+    Mutant(
+        "set-up: what builds the site stays",
+        ".ci/setup.sh", ' || [ "$(tail -n 1 "$venv/ready" 2>/dev/null)" = lab,test,site ]', "",
+        "tests/test_setup.py -k builds_the_site",
+    ),
+    # The site.
+    Mutant(
+        "site: new words for a picture are built into its notebook",
+        "notebooks/source/build.py", ', *alt]\n', ']\n',
+        "tests/test_site.py -k words_in_a_twin",
+    ),
+    Mutant(
+        "site: an author's words for a picture come first",
+        "site/pages.py", 'cell.metadata.get("alt") or ', "",
+        "tests/test_site.py -k authors",
+    ),
+    Mutant(
+        "site: no picture of a badge comes from elsewhere",
+        "site/pages.py", 'text = re.sub(rf"\\[!\\[{words}', 're.sub(rf"\\[!\\[{words}',
+        "tests/test_site.py -k colab",
+    ),
     # Careless readers.
     Mutant(
         "exercise: the reference stands in",
