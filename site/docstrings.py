@@ -1,5 +1,6 @@
 """The library's docstrings, which are plain text with `code`, as autodoc wants them: reStructuredText."""
 
+import inspect
 import re
 
 
@@ -25,12 +26,17 @@ def restructured(app, what, name, obj, options, lines):
 
 
 def skip(app, what, name, obj, skip, options):
-    """A named tuple's fields say nothing but their number."""
-    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
+    """A named tuple's fields say nothing but their number; a default that is a function is no method."""
+    field = (getattr(obj, "__doc__", "") or "").startswith("Alias for field number")
+    default = what == "class" and inspect.isfunction(obj) and "." not in obj.__qualname__
+    return True if field or default else None
 
 
 def short(app, what, name, obj, options, signature, returns):
-    """Types by their last names, also where Sphinx would print the whole path."""
+    """Types and functions by their last names, also where they are defaults."""
+    if signature:
+        signature = re.sub(r" = \([^()]*<function [^()]*\)", " = …", signature)
+        signature = re.sub(r"<function (\w+)>", r"\1", signature)
     return tuple(text and re.sub(r"~[\w.]+\.", "", text) for text in (signature, returns))
 
 

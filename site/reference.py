@@ -121,7 +121,7 @@ def formula_page():
     rows = []
     for formula in formulas():
         using = tested(formula, known)
-        more = f"<br>and {len(using) - 2} more" if len(using) > 2 else ""
+        more = "<br>and others" * (len(using) > 2)
         test = "<br>".join(f"`{file}.py::{test}`" for file, test in using[:2]) + more if using else "none of its own"
         books = [
             f"[{name[:2]}](notebooks/{name}.ipynb)"
