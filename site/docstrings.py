@@ -35,7 +35,8 @@ def skip(app, what, name, obj, skip, options):
 def short(app, what, name, obj, options, signature, returns):
     """Types and functions by their last names, also where they are defaults."""
     if signature:
-        signature = re.sub(r" = \([^()]*<function [^()]*\)", " = …", signature)
+        within = r"(?:[^()]|\([^()]*\))*"
+        signature = re.sub(rf" = \({within}<function {within}\)", " = …", signature)
         signature = re.sub(r"<function (\w+)>", r"\1", signature)
     return tuple(text and re.sub(r"~[\w.]+\.", "", text) for text in (signature, returns))
 
