@@ -10,9 +10,12 @@ each device, and make all fakes there. Hence each network's inputs are dealt out
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -75,5 +78,34 @@ def dealt(batch: Any) -> Any:
 
 
 def _place(tree, sharding):
-    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree))
-    return jax.lax.with_sharding_constraint(tree, sharding) if traced else jax.device_put(tree, sharding)
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tree)):
+        return jax.lax.with_sharding_constraint(tree, sharding)
+    return jax.tree.map(partial(_put, sharding=sharding), tree)
+
+
+def _put(x, sharding):
+    """One array on all those devices. Those of other processes get theirs there, from arrays that are not on a device yet."""
+    if sharding.is_fully_addressable or getattr(x, "sharding", None) == sharding:
+        return jax.device_put(x, sharding)
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_put(jax.random.key_data(x), sharding), impl=jax.random.key_impl(x))
+    return jax.device_put(np.asarray(x), sharding)
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+
+def first_process() -> bool:
+    """Is this the process that writes? One is, of all that jax.distributed.initialize() brought together."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(reason: str) -> None:
+    """Go on when all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(reason)
+
+
+def any_process(flag: Any) -> bool:
+    """Does any process say so? All of them ask, and hear the same."""
+    return bool(flag if jax.process_count() == 1 else multihost_utils.process_allgather(np.array(bool(flag))).any())

@@ -27,7 +27,7 @@ from gan_lib.device import check_room, chunk_for, compiler_options, is_convoluti
 from gan_lib.experiment import RunFile, describe
 from gan_lib.history import History, diagnosis, interruption
 from gan_lib.interrupts import Interrupt
-from gan_lib.mesh import check_mesh, dealt, everywhere, shared
+from gan_lib.mesh import any_process, check_mesh, dealt, everywhere, shared
 
 BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -99,7 +99,7 @@ def fit(
                 if callback:
                     interrupt.around(callback, state, log, note=done % every == 0)
                 for length in _lengths(steps, every, chunk, done):
-                    if interrupt.noted or file.trouble:
+                    if any_process(interrupt.noted or file.trouble):
                         break
                     state, metrics, failed = run(state, length=length)
                     log.add(metrics)

@@ -61,7 +61,7 @@ MUTANTS = [
     ),
     Mutant(
         "interrupt: fit stops",
-        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
+        TRAINING, "interrupt.noted or file.trouble)", "file.trouble)",
         f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
@@ -810,7 +810,7 @@ MUTANTS = [
     ),
     Mutant(
         "notebook: the stop button ends a training",
-        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
+        TRAINING, "interrupt.noted or file.trouble)", "file.trouble)",
         "tests/test_careless.py -k 04",
     ),
     Mutant(

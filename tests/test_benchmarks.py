@@ -140,7 +140,7 @@ def test_the_weights_that_ship_draw_all_digits_and_say_where_they_come_from(monk
 
 def test_scaling_counts_what_is_sent(benchmark):
     """A dense pair sends its gradients, D's twice, for real and for fakes, 4 bytes each; alone it sends nothing."""
-    command = [sys.executable, *"benchmarks/scale.py mlp 8 --cpus 2 --steps 1".split()]
+    command = [sys.executable, "benchmarks/scale.py", "mlp", "8", "--cpus", "2", "--steps", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     one, two = map(json.loads, done.stdout.splitlines())
     gradients = 1_506_448 + 2 * 566_273

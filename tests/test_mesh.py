@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from gan_lib.checkpoint import header
 from gan_lib.mesh import check_mesh, data_parallel
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +100,16 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+@pytest.fixture
+def free_port():
+    def find():
+        with socket.socket() as listener:
+            listener.bind(("localhost", 0))
+            return listener.getsockname()[1]
+
+    return find
+
+
 def four(code):
     """What `found` holds after this code, in a process with four devices on the CPU."""
     env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
@@ -143,3 +156,84 @@ def test_what_cannot_be_shared_is_refused():
     explicit = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
     with pytest.raises(ValueError, match="Explicit axis, expected Auto"):
         check_mesh(explicit, 8)
+
+
+# Two processes on this machine, each with two devices, as two hosts would be.
+PROCESS = """
+import jax
+i, port, file, seconds = int(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4])
+jax.distributed.initialize(f"localhost:{port}", 2, i, heartbeat_timeout_seconds=10)
+"""
+TRAINS = """
+import time
+steps = 4_000 if seconds else 20
+model, x, batch_size = models["dense"]
+nap = lambda state: (print("at", int(state.step), flush=True), time.sleep(seconds))[0]
+more = dict(checkpoint=None if file == "-" else file, every=10, callback=nap)
+mesh = data_parallel()
+state, history = fit(
+    model, model.init(key), np.asarray(x), steps=steps, key=key, batch_size=batch_size, mesh=mesh, progress=False, **more
+)
+params = [np.asarray(a).ravel() for a in jax.tree.leaves(state.params)]
+print("found", json.dumps([int(state.step), len(history["step"]), [float(p.sum()) for p in params]]), flush=True)
+os._exit(0)  # jax.distributed waits for a process that was killed
+"""
+
+
+@pytest.fixture
+def start(free_port):
+    """start(file, seconds) -> two processes that train together, napping so long every ten steps."""
+    env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": "cpu"}
+    opening, rest = PRELUDE.replace("device_count=4", "device_count=2").split("from gan_lib import data", 1)
+    code, running = opening + PROCESS + "from gan_lib import data" + rest + TRAINS, []
+
+    def start(file, seconds):
+        port = free_port()
+        command = lambda i: [sys.executable, "-c", code, str(i), str(port), str(file), str(seconds)]
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        both = [subprocess.Popen(command(i), cwd=ROOT, env=env, **pipes) for i in range(2)]
+        running.extend(both)
+        return both
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def until(process, words):
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"the process ended without {words!r}")
+
+
+def result(process):
+    return json.loads(until(process, "found ").partition("found ")[2])
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_stop_together_and_go_on(tmp_path, start, monkeypatch):
+    first, second = map(result, start("-", 0))
+    monkeypatch.setenv("XLA_FLAGS", "")  # back at the end: the next line sets it, in vain, as JAX has started here
+    here = {}
+    exec(PRELUDE, here)  # one process with one device
+    exec("model, x, batch_size = models['dense']\nalone, _ = weights(model, x, batch_size, None, steps=20)", here)
+    assert first == second and first[:2] == [20, 20]
+    assert sum(first[2]) == pytest.approx(float(here["alone"].sum()), abs=1e-3)
+
+    file = tmp_path / "run"
+    both = start(file, 0.3)
+    until(both[0], "at 20")
+    both[1].send_signal(signal.SIGINT)  # one is stopped: so are both, at the same step, and the file has it
+    stopped = [result(process) for process in both]
+    assert stopped[0] == stopped[1] and 20 <= stopped[0][0] < 4_000
+
+    both = start(file, 0.3)
+    until(both[0], f"at {stopped[0][0]}")
+    until(both[0], "at")
+    both[1].kill()
+    last = both[0].communicate(timeout=120)[0]
+    assert both[0].returncode != 0 and "found" not in last  # it does not train on alone
+    assert os.listdir(tmp_path) == ["run"]
+    assert header(file)
