@@ -32,7 +32,7 @@ from gan_lib import exercises, features, metrics, training
 class Haste:
     slow, chunks, run = False, 0, staticmethod(training._run)
 
-    def __call__(self, model, state, data, key, *, batch_size, length):
+    def __call__(self, model, state, data, key, *, batch_size, length, mesh=None):
         self.chunks += 1
         settings, done = dict(batch_size=batch_size, length=1), int(state.step) + length
         if self.slow:
