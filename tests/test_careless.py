@@ -77,7 +77,7 @@ SHORTER = {
     "x[::401]": "x[:5]",
     "jax.random.split(key, 1000))[1]": "jax.random.split(key, 50))[1]",
     "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
-    "range(0, 1700, 100)": "range(0, 1700, 800)",
+    "range(0, 900, 100)": "range(0, 900, 400)",
     "(32, 7, 7, 128)": "(2, 7, 7, 128)",
     "(32, 14, 14, 64)": "(2, 14, 14, 64)",
     "(32, 14, 14, 16)": "(2, 14, 14, 16)",
