@@ -75,7 +75,7 @@ SHORTER = {
     "key: 0.0, steps=600": "key: 0.0, steps=60",
     "n, rng = 2000,": "n, rng = 500,",
     "x[::401]": "x[:5]",
-    "jax.random.split(key, 1000))[1]": "jax.random.split(key, 50))[1]",
+    "keys = jax.random.split(key, 1000)": "keys = jax.random.split(key, 50)",
     "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
     "range(0, 900, 100)": "range(0, 900, 400)",
     "(32, 7, 7, 128)": "(2, 7, 7, 128)",
