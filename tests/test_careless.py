@@ -76,6 +76,7 @@ SHORTER = {
     "n, rng = 2000,": "n, rng = 500,",
     "x[::401]": "x[:5]",
     "keys = jax.random.split(key, 1000)": "keys = jax.random.split(key, 50)",
+    "steps=2000, batch=few": "steps=20, batch=few",
     "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
     "range(0, 900, 100)": "range(0, 900, 400)",
     "(32, 7, 7, 128)": "(2, 7, 7, 128)",
