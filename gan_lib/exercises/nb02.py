@@ -978,52 +978,61 @@ def by_chance(weights, n):
 # --- 02.moved -------------------------------------------------------------------------------------------------------
 
 
-def bent(g, z):
+def bent(g, z, tanh=jnp.tanh):
     """A small generator that all fakes share: (n, 2)."""
-    h = jnp.tanh(z @ g["first"]["kernel"] + g["first"]["bias"])
+    h = tanh(z @ g["kernel"] + g["bias"])
     return h @ g["last"] + g["shift"]
 
 
-def check_moved(fn):
-    """A generator of three layers of weights; a straight one in closed form; as the notebook calls it, compiled."""
-    rng = np.random.default_rng(8)
-    g = {
-        "first": {"kernel": batch(rng, 2, 3, spread=1.0), "bias": batch(rng, 3, spread=0.5)},
-        "last": batch(rng, 3, 2, spread=1.0),
-        "shift": batch(rng, 2, spread=1.0),
-    }
-    line = {"scale": batch(rng, 2, spread=1.0), "shift": batch(rng, 2, spread=1.0)}
-    straight = lambda g, z: g["scale"] * z + g["shift"]
-    cases = []
-    for generate, weights, n, rate in ((straight, line, 5, 0.3), (bent, g, 6, 0.2), (bent, g, 4, 1.5)):
-        z, slope = batch(rng, n, 2, spread=1.0), batch(rng, n, 2, spread=0.5)
-        cases.append((generate, jax.tree.map(jnp.asarray, weights), jnp.asarray(z), jnp.asarray(slope), rate))
+def straight(g, z, tanh=None):
+    return g["last"] * z + g["shift"]
 
-    def step(generate, g, z, slope, rate):
-        grads = jax.vjp(lambda g: generate(g, z), g)[1](slope)[0]
-        return jax.tree.map(lambda w, grad: w - rate * grad, g, grads)
+
+def pulled(g, z, slope):
+    """What the slopes at the fakes are in the weights of such a generator, and in its latents."""
+    if "kernel" not in g:
+        return {"last": (slope * z).sum(0), "shift": slope.sum(0)}, slope * g["last"]
+    h = np.tanh(z @ g["kernel"] + g["bias"])
+    inside = slope @ g["last"].T * (1 - h**2)
+    in_g = {"kernel": z.T @ inside, "bias": inside.sum(0), "last": h.T @ slope, "shift": slope.sum(0)}
+    return in_g, inside @ g["kernel"].T
+
+
+def check_moved(fn):
+    """A generator of two layers, and a straight one; a few fakes and more, small steps and large ones."""
+    rng = np.random.default_rng(8)
+    line = {"last": batch(rng, 2, spread=1.0), "shift": batch(rng, 2, spread=1.0)}
+    deep = {"kernel": batch(rng, 2, 3, spread=1.0), "bias": batch(rng, 3, spread=0.5)}
+    deep |= {"last": batch(rng, 3, 2, spread=1.0), "shift": batch(rng, 2, spread=1.0)}
+    cases = [
+        (generate, g, batch(rng, n, 2, spread=1.0), batch(rng, n, 2, spread=0.5), rate)
+        for generate, g, n, rate in ((straight, line, 5, 0.3), (bent, deep, 6, 0.2), (bent, deep, 4, 1.5))
+    ]
+
+    def after(generate, g, z, slope, rate):
+        grads, _ = pulled(g, z, slope)
+        return generate({name: g[name] - rate * grads[name] for name in g}, z, np.tanh)
 
     def expected(generate, g, z, slope, rate):
-        return generate(step(generate, g, z, slope, rate), z) - generate(g, z)
+        return after(generate, g, z, slope, rate) - generate(g, z, np.tanh)
 
     def first_order(generate, g, z, slope, rate):
-        grads = jax.vjp(lambda g: generate(g, z), g)[1](slope)[0]
-        return -rate * jax.jvp(lambda g: generate(g, z), (g,), (grads,))[1]
+        exact = {name: np.float64(w) for name, w in g.items()}
+        return expected(generate, exact, np.float64(z), 1e-6 * np.float64(slope), rate) / 1e-6
 
     def each_alone(generate, g, z, slope, rate):
-        return jnp.concatenate([expected(generate, g, z[i : i + 1], slope[i : i + 1], rate) for i in range(len(z))])
+        return np.concatenate([expected(generate, g, z[[i]], slope[[i]], rate) for i in range(len(z))])
+
+    def with_slope(change):
+        return lambda generate, g, z, slope, rate: expected(generate, g, z, change(slope), rate)
 
     wrong = {
         "This is −rate·slope: each fake goes along its own arrow, as if it were free. But only the weights move, and all "
         "fakes with them.": lambda generate, g, z, slope, rate: -rate * slope,
         "This is +rate·slope, uphill, and each fake by itself. The weights move, down their slope, and all fakes with "
         "them.": lambda generate, g, z, slope, rate: rate * slope,
-        "Your weights go uphill: down is w − rate·gradient.": (
-            lambda generate, g, z, slope, rate: expected(generate, g, z, slope, -rate)
-        ),
-        "You return where the fakes are after the step. Asked for is how far they went: subtract where they were.": (
-            lambda generate, g, z, slope, rate: generate(step(generate, g, z, slope, rate), z)
-        ),
+        "Your weights go uphill: down is w − rate·gradient.": with_slope(lambda slope: -slope),
+        "You return where the fakes are after the step. Asked for is how far they went: subtract where they were.": after,
         "The way from the new place back to the old one. From old to new: new − old.": (
             lambda generate, g, z, slope, rate: -expected(generate, g, z, slope, rate)
         ),
@@ -1031,7 +1040,7 @@ def check_moved(fn):
             first_order
         ),
         "You divide the slope by the number of fakes. It is the slope of a mean already.": (
-            lambda generate, g, z, slope, rate: expected(generate, g, z, slope / len(z), rate)
+            with_slope(lambda slope: slope / len(slope))
         ),
         "Your step has length 1: multiply the gradient by `rate`.": (
             lambda generate, g, z, slope, rate: expected(generate, g, z, slope, 1.0)
@@ -1040,22 +1049,25 @@ def check_moved(fn):
             each_alone
         ),
         "All fakes get one slope in your answer. `pull_back` takes one for each fake, (n, 2).": (
-            lambda generate, g, z, slope, rate: expected(generate, g, z, 0 * slope + slope.mean(0), rate)
+            with_slope(lambda slope: 0 * slope + slope.mean(0))
         ),
-        "This is as if G's loss were the sum of its outputs: give `pull_back` the slope.": (
-            lambda generate, g, z, slope, rate: expected(generate, g, z, jnp.ones_like(slope), rate)
-        ),
+        "This is as if G's loss were the sum of its outputs: give `pull_back` the slope.": with_slope(np.ones_like),
         "You move the latents z, not the weights.": (
             lambda generate, g, z, slope, rate: (
-                generate(g, z - rate * jax.vjp(lambda z: generate(g, z), z)[1](slope)[0]) - generate(g, z)
+                generate(g, z - rate * pulled(g, z, slope)[1], np.tanh) - generate(g, z, np.tanh)
             )
         ),
     }
-    right = [np.asarray(expected(*case)) for case in cases]
-    for case, got, value in zip(cases, recognised(fn, cases, right, wrong), right, strict=True):
+    right = [expected(*case) for case in cases]
+
+    def on_arrays(generate, g, z, slope, rate):
+        got = fn(lambda g, z: generate(g, z), *jax.tree.map(jnp.asarray, (g, z, slope)), rate)
         if isinstance(got, dict):
             raise Mistake("You return weights. Asked for is how far each fake goes: generate(new, z) − generate(g, z).")
-        inputs = {"z": np.asarray(case[2]), "slope": np.asarray(case[3]), "rate": case[4]}
+        return got
+
+    for case, got, value in zip(cases, recognised(on_arrays, cases, right, wrong), right, strict=True):
+        inputs = dict(zip(("z", "slope", "rate"), case[2:], strict=True))
         same(got, value, inputs=inputs, rtol=1e-3, atol=1e-4, what="way of the fakes")
 
 
