@@ -507,6 +507,11 @@ MUTANTS = [
         "tests/test_plots.py -k still_picture",
     ),
     Mutant(
+        "plots: a film's still picture is its end",
+        "gan_lib/plots.py", "stills[-1].save(", "stills[0].save(",
+        "tests/test_plots.py -k still_picture",
+    ),
+    Mutant(
         "layers: 32 bits where JAX's default is 64",
         "gan_lib/layers.py", "features_in, features_out), jnp.float32))", "features_in, features_out)))",
         "tests/test_layers.py -k 64_bits",
