@@ -208,13 +208,15 @@ def check_dirac_eigenvalues(fn):
         try:
             found = np.asarray(got, complex).ravel()
         except (TypeError, ValueError):
-            raise Mistake("Return the two eigenvalues as one array (2,) of complex numbers.") from None
+            same(got, right, what="eigenvalues")  # says what it is instead
+            raise
         if found.shape != (2,):
             raise Mistake(f"There are two eigenvalues, as an array (2,); got shape {np.shape(got)}.")
         inputs = {"s": s, "r1": one, "r2": two}
         if not np.isfinite(found).all():
             raise Mistake(
-                "A square root of a number below 0 is NaN among real numbers. Make it complex first: `jnp.sqrt(x + 0j)`."
+                "The eigenvalues are not finite. A square root of a number below 0 is NaN among real numbers: make it complex "
+                "first, `jnp.sqrt(x + 0j)`."
             )
         found, right = tidy(found), tidy(right)
         suspects = (
