@@ -206,7 +206,7 @@ def check_dirac_eigenvalues(fn):
         right = pair(total / 2, total**2 / 4 - s**2)
         got = fn(s, one, two)
         try:
-            found = np.asarray(got, complex).ravel()
+            found = np.asarray(got, complex)
         except (TypeError, ValueError):
             same(got, right, what="eigenvalues")  # says what it is instead
             raise
