@@ -91,6 +91,9 @@ SHORTER = {
     "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
     "steps=1500, **more)": "steps=500, **more)",
     "jax.random.key(1), 1500)": "jax.random.key(1), 150)",
+    "BATCH, STEPS, GAMMA = 64, 6000, 0.02": "BATCH, STEPS, GAMMA = 64, 20, 0.02",
+    "climb(dense, 3000, ": "climb(dense, 20, ",
+    "READ = 2000": "READ = 200",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}
