@@ -1,4 +1,4 @@
-"""Data: images of digits and of clothes, a folder of your own pictures (pictures.py), and 2-D mixtures whose density is known exactly."""
+"""Data: images of digits and of clothes, your own pictures (pictures.py), and 2-D mixtures of exactly known density."""
 
 import math
 import os

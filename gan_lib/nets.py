@@ -119,7 +119,9 @@ def small_discriminator(rngs, *, channels=1, spread=True, size=28):
 def _small(size):
     """(side of the coarsest map, widths from it on) of the small pair."""
     if size not in SMALL:
-        raise ValueError(f"The small pair draws 28, 32 or 64 pixels a side; got {size!r}. The residual pair draws others.")
+        raise ValueError(
+            f"The small pair draws 28, 32 or 64 pixels a side; got {size!r}. The residual pair draws others."
+        )
     return size // 2 ** len(SMALL[size]), SMALL[size]
 
 

@@ -84,7 +84,9 @@ def check_fit(gan) -> None:
         _check_optimizer(name, getattr(gan.optimizer, name), params)
     term = jax.eval_shape(gan.term, samples, samples, *labels)
     if getattr(term, "shape", None) != ():
-        raise ValueError(f"term(fake, real, ...) must return one number for the batch, as a mean does; got {_shape(term)}.")
+        raise ValueError(
+            f"term(fake, real, ...) must return one number for the batch, as a mean does; got {_shape(term)}."
+        )
 
 
 def _arrays(name, build, key):

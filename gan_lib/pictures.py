@@ -79,7 +79,7 @@ def images(
     labels = np.array([names.index(kinds[i]) for i in read], np.int32)
     if report:
         what = f"{len(names)} kinds" if len(names) > 1 else "one kind"
-        print(f"{len(read):,} pictures of {what}, {size} × {size} × {channels}")
+        print(f"{len(read):,} picture{'s' * (len(read) > 1)} of {what}, {size} × {size} × {channels}")
         print(_report(remarks), end="")
     pixels = pixels[: len(read)]
     return Pictures(pixels if as_bytes else pixels.astype(np.float32) / 127.5 - 1, labels, tuple(names))
@@ -178,5 +178,5 @@ def _report(remarks):
     lines = []
     for remark, files in remarks.items():
         shown = ", ".join(files[:NAMED]) + (", …" if len(files) > NAMED else "")
-        lines.append(f"  {len(files):,} {remark}:\n    {shown}\n")
+        lines.append(f"  {remark}: {len(files):,}\n    {shown}\n")
     return "".join(lines)

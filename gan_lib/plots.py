@@ -75,7 +75,9 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), white, np.float32)])
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))[: x.ndim], constant_values=white)
     _, height, width, *rgb = sheet.shape
-    sheet = sheet.reshape(rows, columns, height, width, *rgb).swapaxes(1, 2).reshape(rows * height, columns * width, *rgb)
+    sheet = (
+        sheet.reshape(rows, columns, height, width, *rgb).swapaxes(1, 2).reshape(rows * height, columns * width, *rgb)
+    )
     # Sizes in inches, by hand: 60 screen pixels an image, a whole multiple of an MNIST digit and its margin.
     left, top = 0.1 * max(map(len, labels), default=0), 0.3 if title else 0
     size = 0.6 * columns, 0.6 * rows * height / width
