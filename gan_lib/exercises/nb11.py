@@ -395,8 +395,8 @@ def check_interval(fn):
             ((-d.mean(), half), "The sign is lost: by how much is b above a?"),
             (
                 (d.mean(), loose),
-                "You take the two arms for independent. Both had the same few digits with the same seed, so their luck is shared: "
-                "take differences first, then their spread.",
+                "You take the two arms for independent. With one seed both had the same few digits, so their luck is shared: take "
+                "differences first, then their spread.",
             ),
             (
                 (d.mean(), t * d.std(ddof=1)),
@@ -493,9 +493,8 @@ def check_cycle(fn):
         )
         same(got, np.float32(right), inputs={"x": x, "y": y}, rtol=1e-4)
         where = "the training step runs it inside jit"
-        same(
-            jitted(lambda x, y: fn(there, back, x, y, weight=10.0, identity=5.0), x, y, where=where), np.float32(right)
-        )
+        whole = lambda x, y, maps=(there, back): fn(*maps, x, y, weight=10.0, identity=5.0)
+        same(jitted(whole, x, y, where=where), np.float32(right), rtol=1e-4)
 
 
 @define(
