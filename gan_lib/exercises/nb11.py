@@ -395,7 +395,7 @@ def check_interval(fn):
             ((-d.mean(), half), "The sign is lost: by how much is b above a?"),
             (
                 (d.mean(), loose),
-                "You take the two arms for independent. With one seed both had the same few digits, so their luck is shared: take "
+                "You take the two arms for independent. With one seed both had the same few digits, so luck is shared: take "
                 "differences first, then their spread.",
             ),
             (
