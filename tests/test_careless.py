@@ -89,6 +89,12 @@ SHORTER = {
     "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
     "steps=1500, **more)": "steps=500, **more)",
     "jax.random.key(1), 1500)": "jax.random.key(1), 150)",
+    "EXTRA, SEEDS, COUNTS = 200, 10,": "EXTRA, SEEDS, COUNTS = 200, 2,",
+    "long = budget(cpu=60, gpu=300)": "long = 3",
+    "long = jnp.array(COUNTS), budget(cpu=1200, gpu=5000)": "long = jnp.array(COUNTS), 3",
+    "long = budget(cpu=600, gpu=5000)": "long = 3",
+    "few_fakes, arm, 1000)": "few_fakes, arm, 5)",
+    "state, key, steps=60)": "state, key, steps=3)",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}
