@@ -392,7 +392,7 @@ MUTANTS = [
     ),
     Mutant(
         "labels: … with one-hot channels, too",
-        "gan_lib/nets.py", "channels=1 + classes, spread=False)", "channels=1 + classes)",
+        "gan_lib/nets.py", "channels=channels + classes, spread=False, size=size)", "channels=channels + classes, size=size)",
         "tests/test_nets.py -k alone",
     ),
     Mutant(
@@ -544,7 +544,7 @@ MUTANTS = [
     ),
     Mutant(
         "plots: one image is one image",
-        "gan_lib/plots.py", "x = x[None] if x.ndim == 3 and x.shape[-1] == 1 else x", "pass",
+        "gan_lib/plots.py", "x = x[None] if x.ndim == 3 and x.shape[-1] in (1, 3) else x", "pass",
         "tests/test_plots.py -k one_image",
     ),
     Mutant(
