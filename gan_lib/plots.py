@@ -69,7 +69,7 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
     colour = x.shape[3:] == (3,)
     if x.ndim != 3 + colour or x.size == 0:
-        raise ValueError(f"samples draws images (N, H, W), (N, H, W, 1) or (N, H, W, 3); got {np.shape(images)}.")
+        raise ValueError(f"samples draws images of shape (N, H, W), (…, 1) or (…, 3); got {np.shape(images)}.")
     check_whole(columns, "columns", 1)
     rows, columns, white = -(-len(x) // columns), min(columns, len(x)), 1 if colour else -1
     x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), white, np.float32)])

@@ -124,7 +124,7 @@ def test_a_sheet_has_a_column_at_least():
     [
         np.zeros((4, 4)),
         np.zeros((0, 4, 4)),
-        np.zeros((2, 4, 4, 3)),
+        np.zeros((2, 4, 4, 2)),
         np.zeros((2, 0, 0)),
         0.5,
         [],
