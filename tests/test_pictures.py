@@ -320,7 +320,7 @@ def folder_of_shapes(folder, n=200):
 
 @pytest.mark.slow
 def test_a_folder_of_200_pictures_trains_end_to_end(tmp_path, compiled_as_for_a_reader):
-    """A conditional GAN of the small pair at 32 × 32 × 3, 400 steps: it draws red for discs and blue for squares."""
+    """A conditional GAN of the small pair at 32 × 32 × 3, 300 steps: it draws red for discs and blue for squares."""
     folder_of_shapes(tmp_path)
     images, labels, names = data.images(tmp_path, size=32, channels=3, report=False)
     assert (len(images), names) == (200, ("discs", "squares"))
@@ -334,7 +334,7 @@ def test_a_folder_of_200_pictures_trains_end_to_end(tmp_path, compiled_as_for_a_
         averaging=0.99,
     )
     start = gan.init(jax.random.key(0))
-    options = dict(steps=400, batch_size=32, key=jax.random.key(1), progress=False)
+    options = dict(steps=300, batch_size=16, key=jax.random.key(1), progress=False)
     state, _ = fit(gan, start, (images, labels), **options)
     middle = lambda x: np.asarray(x)[:, 14:18, 14:18].mean((1, 2))  # (n, 3)
     for label, (high, low) in enumerate([(0, 2), (2, 0)]):
