@@ -56,7 +56,7 @@ class Coder:
     averaging: float = 0.99
     prepare: Callable[[Any], jax.Array] = as_it_is
     discriminator: Any = ()  # none; a VAEGAN needs one
-    classes = 0
+    classes, given = 0, ()
 
     def init(self, key: jax.Array) -> CoderState:
         """A fresh state. The key decides every weight."""

@@ -1,4 +1,4 @@
-"""Data: images of digits and of clothes, and 2-D mixtures whose density is known exactly."""
+"""Data: images of digits and of clothes, your own pictures (pictures.py), and 2-D mixtures of exactly known density."""
 
 import math
 import os
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_lib.fetch import DataError, content, places, unused
+from gan_lib.pictures import images as images
 
 
 def mnist(split="train"):

@@ -45,6 +45,11 @@ def no_penalty(critic, real, fake, *, key):
     return 0.0
 
 
+def no_term(fake, real, *beside):
+    """Nothing is added to the generator's loss."""
+    return 0.0
+
+
 def as_it_is(batch):
     """A batch that needs no preparation."""
     return batch
@@ -66,6 +71,9 @@ class GAN:
     classes: 0, or how many there are for a conditional GAN. Its batches are (samples, labels), labels int (B,) from 0 on,
         and both networks are called with labels after the rest. Fakes get the labels of the real batch: so the shares of
         the classes agree, and a relativistic pair shares its class.
+    given: (), or the shape (H, W, C) of an image in the place of a label. Batches are (samples, images); where labels are
+        asked for below, these are. Isola et al. 2017, eq. 1.
+    term: function (fake, real, *what is given) -> scalar, added to the generator's loss, such as losses.L1(100.0).
 
     Two GANs of the same parts are equal and share their compiled programs. Raises ValueError on parts that cannot be trained.
     """
@@ -79,6 +87,8 @@ class GAN:
     averaging: float = 0.999
     prepare: Callable[[Any], jax.Array] = as_it_is
     classes: int = 0
+    given: tuple[int, ...] = ()
+    term: Callable[..., jax.Array | float] = no_term
 
     def step(self, state: GANState, batch, key) -> tuple[GANState, dict]:
         """Move D, then move G against the new D, on one batch.
@@ -87,7 +97,7 @@ class GAN:
         """
         (g, d), (g_rest, d_rest), (g_opt, d_opt), average, number = state
         generator, discriminator = self.generator, self.discriminator
-        real, *labels = ready(self, batch)  # no labels, or one array of them
+        real, *labels = ready(self, batch)  # no labels, or one array of them; images may be theirs
         z_key, p_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         # One forward pass of G serves both players: D needs its samples, G
@@ -107,7 +117,7 @@ class GAN:
 
         def g_objective(fake):
             logits, rest = judge(discriminator, d, d_rest, real, fake, *labels)
-            return self.loss.generator(*logits), rest
+            return self.loss.generator(*logits) + self.term(fake, real, *labels), rest
 
         (g_loss, d_rest), slope = value_and_grad(g_objective)(fake)
         (g_grads,) = pull_back(slope)
@@ -148,8 +158,8 @@ class GAN:
     def generate(self, state: GANState, z: jax.Array, labels: Any = None, *, average: bool = True) -> jax.Array:
         """Samples (n, ...) for latents z (n, latent_dim), BatchNorm and dropout in evaluation mode.
 
-        labels: of a conditional GAN, int (n,), or one number for all. average: with the averaged weights; False takes the
-        latest ones.
+        labels: of a conditional GAN, int (n,), or one number for all; of one that is given images (n, H, W, C), or one
+        (H, W, C) for all. average: with the averaged weights; False takes the latest ones.
         """
         return self._generate(state, z, *asked(self, labels, len(z)), average=average)
 

@@ -1,4 +1,4 @@
-"""Six adversarial losses, each a pair: one function for the discriminator, one for the generator.
+"""Six adversarial losses, each a pair: one function for the discriminator, one for the generator. And what joins them.
 
 Every function takes logits, never probabilities, of shape (B,): `real_logits` for data, `fake_logits` for samples of G.
 It returns a scalar to *minimise*. Probabilities appear only through softplus, which neither overflows nor loses digits:
@@ -6,6 +6,8 @@ It returns a scalar to *minimise*. Probabilities appear only through softplus, w
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -111,3 +113,36 @@ LOSSES: dict[str, Loss] = {
     "wasserstein": wasserstein,
     "relativistic": relativistic,
 }
+
+
+@cache
+def per_patch(loss: Loss) -> Loss:
+    """`loss` for a discriminator that returns (B, P), a logit for each of P patches of a sample: all of them count alike.
+
+    The same loss gives the same result, so that GANs of it stay equal. Raises ValueError on logits of another shape.
+    Isola et al. 2017 (pix2pix), section 3.2.2.
+    """
+
+    def flat(half):
+        def of_patches(real_logits, fake_logits):
+            shapes = jnp.shape(real_logits), jnp.shape(fake_logits)
+            if any(len(shape) != 2 for shape in shapes):
+                raise ValueError(
+                    f"per_patch takes logits of shape (B, P), P patches a sample; got real {shapes[0]} and fake {shapes[1]}. "
+                    "Logits (B,) need no per_patch; maps (B, H, W) become (B, P) with .reshape(len(x), -1)."
+                )
+            return half(real_logits.ravel(), fake_logits.ravel())
+
+        return of_patches
+
+    return Loss(flat(loss.discriminator), flat(loss.generator))
+
+
+@dataclass(frozen=True)
+class L1:
+    """weight · mean |fake − real| over all entries, as `GAN` takes it for its term. Isola et al. 2017, eq. 3: weight 100."""
+
+    weight: float = 100.0
+
+    def __call__(self, fake, real, *beside):
+        return self.weight * jnp.abs(fake - real).mean()

@@ -1,5 +1,7 @@
 """The course's generators and discriminators, as Flax NNX modules: dense ones, pairs of convolutional ones, and labels.
 
+Networks that are given an image are in unet.py, and called from here, too.
+
 `GAN` builds a network by calling a function with `rngs`, so hand it `lambda rngs: MLP((64, 128, 2), rngs=rngs)`, or
 `dcgan_generator` as it is.
 """
@@ -14,6 +16,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from gan_lib.layers import BatchSpread, Conv, ConvTranspose, Dropout, double, halve
+from gan_lib.unet import UNet as UNet
+from gan_lib.unet import patch_discriminator as patch_discriminator
 
 
 class MLP(nnx.Module):
@@ -83,33 +87,51 @@ def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout):
     return nnx.Sequential(*half, *quarter, reshape(-1), nnx.Linear(7 * 7 * 128, 1, rngs=rngs), reshape())
 
 
-def small_generator(rngs, *, inputs=16):
+SMALL = {28: (64, 32), 32: (64, 32), 64: (128, 64, 32)}  # channels of the small pair's maps, from the coarsest on
+
+
+def small_generator(rngs, *, inputs=16, size=28, channels=1):
     """Latents (B, inputs) -> images (B, 28, 28, 1) in (-1, 1): dense to 128 twice, to 7·7·64, then 4 × 4 kernels to 32 and 1.
 
     Two dense layers, since the way from a bell of latents to ten separate kinds of digits is a bent one. Chosen for
-    quality per second on two cores, with `small_discriminator`: benchmarks/quality.py.
+    quality per second on two cores, with `small_discriminator`: benchmarks/quality.py. size: 28; 32, from 8·8·64 on; or 64,
+    from 8·8·128 on, by one layer more. channels: 1, or 3 for colours. Raises ValueError on another size.
     """
+    side, widths = _small(size)
     norm, leaky = partial(nnx.BatchNorm, momentum=0.9, rngs=rngs), partial(nnx.leaky_relu, negative_slope=0.2)
     plan = nnx.Linear(inputs, 128, rngs=rngs), norm(128), leaky, nnx.Linear(128, 128, rngs=rngs), norm(128), leaky
-    start = nnx.Linear(128, 7 * 7 * 64, rngs=rngs), norm(7 * 7 * 64), leaky, reshape(7, 7, 64)
-    double = ConvTranspose(64, 32, 4, stride=2, rngs=rngs), norm(32), leaky
-    return nnx.Sequential(*plan, *start, *double, ConvTranspose(32, 1, 4, stride=2, rngs=rngs), jnp.tanh)
+    flat = side * side * widths[0]
+    layers = [*plan, nnx.Linear(128, flat, rngs=rngs), norm(flat), leaky, reshape(side, side, widths[0])]
+    for width, after in pairwise(widths):
+        layers += [ConvTranspose(width, after, 4, stride=2, rngs=rngs), norm(after), leaky]
+    return nnx.Sequential(*layers, ConvTranspose(widths[-1], channels, 4, stride=2, rngs=rngs), jnp.tanh)
 
 
-def small_discriminator(rngs, *, channels=1, spread=True):
-    """Images (B, 28, 28, channels) -> logits (B,): 4 × 4 kernels to 32 and 64 channels, dense to 128, the batch's spread,
-    dense.
+def small_discriminator(rngs, *, channels=1, spread=True, size=28):
+    """Images (B, size, size, channels) -> logits (B,): 4 × 4 kernels to 32 and 64 channels (64 pixels: and 128), dense to
+    128, the batch's spread, dense.
 
-    spread: False leaves the batch's spread out, as both conditional forms do.
+    spread: False leaves the batch's spread out, as both conditional forms do. size: 28, 32 or 64, else ValueError.
     """
-    return nnx.Sequential(*_look(rngs, channels).layers, *_verdict(rngs, spread).layers)
+    return nnx.Sequential(*_look(rngs, channels, size).layers, *_verdict(rngs, spread).layers)
 
 
-def _look(rngs, channels=1):
-    """Images (B, 28, 28, channels) -> features (B, 128)."""
+def _small(size):
+    """(side of the coarsest map, widths from it on) of the small pair."""
+    if size not in SMALL:
+        raise ValueError(
+            f"The small pair draws 28, 32 or 64 pixels a side; got {size!r}. The residual pair draws others."
+        )
+    return size // 2 ** len(SMALL[size]), SMALL[size]
+
+
+def _look(rngs, channels=1, size=28):
+    """Images (B, size, size, channels) -> features (B, 128)."""
     leaky, conv = partial(nnx.leaky_relu, negative_slope=0.2), partial(Conv, stride=2, rngs=rngs)
-    narrow = conv(channels, 32, 4), leaky, conv(32, 64, 4), leaky, reshape(-1)
-    return nnx.Sequential(*narrow, nnx.Linear(7 * 7 * 64, 128, rngs=rngs), leaky)
+    (side, widths), layers = _small(size), []
+    for before, width in pairwise((channels, *widths[::-1])):
+        layers += [conv(before, width, 4), leaky]
+    return nnx.Sequential(*layers, reshape(-1), nnx.Linear(side * side * widths[0], 128, rngs=rngs), leaky)
 
 
 def _verdict(rngs, spread=False):
@@ -181,19 +203,19 @@ class Projection(nnx.Module):
         return self.verdict(features) + (self.vectors[...][labels] * features).sum(axis=1)
 
 
-def small_conditional_generator(rngs, *, classes=10):
-    """Latents (B, 16), labels (B,) -> images (B, 28, 28, 1): `small_generator`, the label one-hot beside the latents."""
-    return Joined(small_generator(rngs, inputs=16 + classes), classes)
+def small_conditional_generator(rngs, *, classes=10, size=28, channels=1):
+    """Latents (B, 16), labels (B,) -> images (B, size, size, channels): `small_generator`, the label one-hot beside them."""
+    return Joined(small_generator(rngs, inputs=16 + classes, size=size, channels=channels), classes)
 
 
-def small_channels_discriminator(rngs, *, classes=10):
-    """Images (B, 28, 28, 1), labels (B,) -> logits (B,): `small_discriminator`, the label as one-hot channels."""
-    return Joined(small_discriminator(rngs, channels=1 + classes, spread=False), classes)
+def small_channels_discriminator(rngs, *, classes=10, size=28, channels=1):
+    """Images (B, size, size, channels), labels (B,) -> logits (B,): `small_discriminator`, the label as one-hot channels."""
+    return Joined(small_discriminator(rngs, channels=channels + classes, spread=False, size=size), classes)
 
 
-def small_projection_discriminator(rngs, *, classes=10):
-    """Images (B, 28, 28, 1), labels (B,) -> logits (B,): features of `small_discriminator`, the label by projection."""
-    return Projection(_look(rngs), _verdict(rngs), width=128, classes=classes, rngs=rngs)
+def small_projection_discriminator(rngs, *, classes=10, size=28, channels=1):
+    """Images (B, size, size, channels), labels (B,) -> logits (B,): features of `small_discriminator`, projected."""
+    return Projection(_look(rngs, channels, size), _verdict(rngs), width=128, classes=classes, rngs=rngs)
 
 
 class Residual(nnx.Module):

@@ -35,11 +35,19 @@ def check_parts(gan) -> None:
         raise ValueError(f"loss must be a Loss, e.g. losses.non_saturating; got {_kind(gan.loss)}.")
     if isinstance(gan.latent_dim, bool) or not isinstance(gan.latent_dim, int | np.integer) or gan.latent_dim < 1:
         raise ValueError(f"latent_dim must be a whole number of at least 1; got {gan.latent_dim!r}.")
-    for name, example in (("penalty", "penalties.OneCentred(10.0)"), ("prepare", "data.scaled")):
+    for name, example in (
+        ("penalty", "penalties.OneCentred(10.0)"),
+        ("prepare", "data.scaled"),
+        ("term", "losses.L1(100.0)"),
+    ):
         if isinstance(part := getattr(gan, name), type) or not callable(part):
             raise ValueError(f"{name} must be a function, e.g. {example}; got {_kind(part)}. Leave it out for none.")
     if isinstance(gan.classes, bool) or not isinstance(gan.classes, int | np.integer) or gan.classes < 0:
         raise ValueError(f"classes must be how many there are, or 0 for a GAN without labels; got {gan.classes!r}.")
+    if not isinstance(gan.given, tuple) or not all(isinstance(n, int) and n > 0 for n in gan.given):
+        raise ValueError(f"given is the shape of an image, such as (28, 28, 1), or () for none; got {gan.given!r}.")
+    if gan.given and gan.classes:
+        raise ValueError("A GAN has classes or is given images, not both: put the label into the image, as channels.")
     if isinstance(gan.averaging, bool | str) or not np.isscalar(gan.averaging) or not 0 <= gan.averaging < 1:
         raise ValueError(f"averaging is the decay of a moving average, in [0, 1); got {gan.averaging!r}.")
 
@@ -56,6 +64,8 @@ def check_fit(gan) -> None:
     key = jax.random.key(0)
     x, wanted = jax.ShapeDtypeStruct((B, gan.latent_dim), jnp.float32), f"latents of shape (B, {gan.latent_dim})"
     labels, and_labels = _labels(gan), " and labels (B,)" if gan.classes else ""
+    and_labels = f" and images {('B', *gan.given)}".replace("'", "") if gan.given else and_labels
+    samples = None
     for name in PLAYERS:
         build = getattr(gan, name)
         params, rest = jax.eval_shape(partial(_arrays, name, build, key))
@@ -70,7 +80,13 @@ def check_fit(gan) -> None:
             given = "None: is its return missing?" if y is None else f"{_shape(y)} for a batch of {B}"
             raise ValueError(f"The {name} must return floats, an entry of the first axis for each sample; got {given}.")
         x, wanted = y, f"what the generator makes, of shape {('B', *shape[1:])}".replace("'", "")
+        samples = samples or y  # the generator's
         _check_optimizer(name, getattr(gan.optimizer, name), params)
+    term = jax.eval_shape(gan.term, samples, samples, *labels)
+    if getattr(term, "shape", None) != ():
+        raise ValueError(
+            f"term(fake, real, ...) must return one number for the batch, as a mean does; got {_shape(term)}."
+        )
 
 
 def _arrays(name, build, key):
@@ -85,7 +101,9 @@ def _shape(y):
 
 
 def _labels(gan):
-    """The labels of a trial batch, if it has any."""
+    """The labels of a trial batch, or the images, if it has any."""
+    if gan.given:
+        return [jax.ShapeDtypeStruct((B, *gan.given), jnp.float32)]
     return [jax.ShapeDtypeStruct((B,), jnp.int32)] if gan.classes else []
 
 
@@ -118,16 +136,20 @@ def _check_optimizer(name, optimizer, params):
 def ready(gan, batch) -> list[jax.Array]:
     """The real samples of a batch, prepared, and their labels if the GAN has classes: [real] or [real, labels].
 
-    ValueError unless the samples are one array of floats (B, ...), and the labels whole numbers (B,).
+    Where it is given images, they are prepared, too, and stand in the place of labels. ValueError unless the samples are one
+    array of floats (B, ...), the labels whole numbers (B,), the images floats (B, *given).
     """
     several = isinstance(batch, tuple | list | dict)
-    if several and not gan.classes:
+    if several and not gan.classes and not gan.given:
         raise ValueError(
             f"This GAN learns from one array of samples; got a {type(batch).__name__} of {len(batch)}. mnist() returns "
             "images and labels: images, labels = mnist(), and give the images; or make it a conditional GAN by its classes."
         )
-    if gan.classes and not (several and not isinstance(batch, dict) and len(batch) == 2):
-        raise ValueError(f"A GAN of {gan.classes} classes learns from (samples, labels); got {_kind(batch)}.")
+    if (gan.classes or gan.given) and not (several and not isinstance(batch, dict) and len(batch) == 2):
+        kind, second = ("is given images", "images") if gan.given else (f"of {gan.classes} classes", "labels")
+        raise ValueError(
+            f"A GAN {kind} learns from (samples, {second}); got {_kind(batch)}.".replace("GAN is", "GAN that is")
+        )
     real, *labels = batch if several else [batch]
     real = gan.prepare(real)
     if real.ndim < 2 or not jnp.issubdtype(real.dtype, jnp.floating):
@@ -135,7 +157,19 @@ def ready(gan, batch) -> list[jax.Array]:
             f"images must be a float array of shape (N, ...); got {real.dtype} of shape {real.shape}. Scale uint8 pixels "
             "with x / 127.5 − 1, or leave that to the step: GAN(..., prepare=data.scaled)."
         )
+    if gan.given:
+        return [real, *(_images(gan, gan.prepare(x), len(real)) for x in labels)]
     return [real, *(_whole(y, len(real)) for y in labels)]
+
+
+def _images(gan, x, n):
+    """Images, unless they are not what this GAN is given with n samples."""
+    if x.shape != (n, *gan.given) or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"This GAN is given images of floats, {(n, *gan.given)} for {n} samples; got {x.dtype} of shape {x.shape}. "
+            "A pair is (samples, images): what is to be drawn comes first."
+        )
+    return x
 
 
 def _whole(labels, n):
@@ -157,7 +191,16 @@ def _in_range(labels, classes):
 
 
 def asked(gan, labels, n) -> list[jax.Array]:
-    """The labels that a conditional GAN is asked for, as [int32 (n,)]; [] without classes. One number stands for all."""
+    """The labels that a conditional GAN is asked for, as [int32 (n,)]; [] without classes. One number stands for all.
+
+    Of one that is given images, [float32 (n, *given)]; one image stands for all.
+    """
+    if gan.given:
+        if labels is None:
+            raise ValueError(f"What is it given? Hand over images {(n, *gan.given)}, or one {gan.given} for all.")
+        x = labels if isinstance(labels, jax.core.Tracer) else as_array(labels, "labels", on_device=True)
+        x = jnp.asarray(x, jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        return [_images(gan, jnp.broadcast_to(x, (n, *gan.given)) if x.shape == gan.given else x, n)]
     if not gan.classes:
         if labels is not None:
             raise ValueError("This GAN has no classes, so no labels can be asked for: GAN(..., classes=10).")

@@ -58,29 +58,34 @@ def style():
 
 
 def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str | None = None) -> Figure:
-    """A sheet of images (N, H, W) or (N, H, W, 1), in reading order; or of one, (H, W, 1).
+    """A sheet of images (N, H, W), (N, H, W, 1) or, in colour, (N, H, W, 3), in reading order; or of one, (H, W, 1 or 3).
 
-    images: in [-1, 1], −1 paper and 1 ink, or bytes from 0 to 255. labels: words to the left of the rows, from the top.
+    images: in [-1, 1], −1 paper and 1 ink, in colour −1 dark and 1 bright; or bytes from 0 to 255. labels: words to the left
+    of the rows, from the top.
     Raises ValueError on another shape or range, and on values that are not finite.
     """
     x = as_ink(images)
-    x = x[None] if x.ndim == 3 and x.shape[-1] == 1 else x
+    x = x[None] if x.ndim == 3 and x.shape[-1] in (1, 3) else x
     x = x[..., 0] if x.ndim == 4 and x.shape[-1] == 1 else x
-    if x.ndim != 3 or x.size == 0:
-        raise ValueError(f"samples draws images of shape (N, H, W) or (N, H, W, 1); got {np.shape(images)}.")
+    colour = x.shape[3:] == (3,)
+    if x.ndim != 3 + colour or x.size == 0:
+        raise ValueError(f"samples draws images of shape (N, H, W), (…, 1) or (…, 3); got {np.shape(images)}.")
     check_whole(columns, "columns", 1)
-    rows, columns = -(-len(x) // columns), min(columns, len(x))
-    x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), -1, np.float32)])
-    sheet = np.pad(x, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
-    height, width = sheet.shape[1:]
-    sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    rows, columns, white = -(-len(x) // columns), min(columns, len(x)), 1 if colour else -1
+    x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), white, np.float32)])
+    sheet = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))[: x.ndim], constant_values=white)
+    _, height, width, *rgb = sheet.shape
+    sheet = (
+        sheet.reshape(rows, columns, height, width, *rgb).swapaxes(1, 2).reshape(rows * height, columns * width, *rgb)
+    )
     # Sizes in inches, by hand: 60 screen pixels an image, a whole multiple of an MNIST digit and its margin.
     left, top = 0.1 * max(map(len, labels), default=0), 0.3 if title else 0
     size = 0.6 * columns, 0.6 * rows * height / width
     figure = Picture(left + size[0], size[1] + top)
     figure.set_layout_engine("none")
     ax = figure.add_axes((left / (left + size[0]), 0, size[0] / (left + size[0]), size[1] / (size[1] + top)))
-    ax.imshow(sheet, vmin=-1, vmax=1, cmap="gray_r", interpolation="nearest")
+    shown = np.clip((sheet + 1) / 2, 0, 1) if colour else sheet
+    ax.imshow(shown, vmin=-1, vmax=1, cmap="gray_r", interpolation="nearest")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.set(title=title or "", xticks=[])

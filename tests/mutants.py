@@ -41,6 +41,7 @@ EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running
 COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
 IN_VAE = "tests/test_vae.py -k"
+IN_PICTURES = "tests/test_pictures.py -k"
 
 MUTANTS = [
     # Training that can be stopped.
@@ -98,6 +99,83 @@ MUTANTS = [
         "speed: convolutions are not put into a loop",
         "gan_lib/device.py", "return any(getattr(p, \"ndim\", 0) > 2 for", "return any(False for",
         f"{IN_TRAINING} picks_its_loop",
+    ),
+    # Pictures of the reader's own.
+    Mutant(
+        "pictures: what is broken is left out",
+        "gan_lib/pictures.py", "except Exception as error:", "except ZeroDivisionError as error:",
+        f"{IN_PICTURES} broken_files",
+    ),
+    Mutant(
+        "pictures: what claims too many pixels is not unpacked",
+        "gan_lib/pictures.py", "if width * height > BOMB:", "if False:",
+        f"{IN_PICTURES} bomb",
+    ),
+    Mutant(
+        "pictures: no decoder runs but those named",
+        "gan_lib/pictures.py", ", formats=sorted(set(FORMATS.values()))", "",
+        f"{IN_PICTURES} no_other_decoder",
+    ),
+    Mutant(
+        "pictures: photographs stand upright",
+        "gan_lib/pictures.py", "upright = ImageOps.exif_transpose(picture)", "upright = picture.copy()",
+        f"{IN_PICTURES} upright",
+    ),
+    Mutant(
+        "pictures: 16 bits are scaled, not cut off",
+        "gan_lib/pictures.py", 'if upright.mode.startswith("I"):', "if False:",
+        f"{IN_PICTURES} modes_of_all_kinds",
+    ),
+    Mutant(
+        "pictures: what is transparent becomes white",
+        "gan_lib/pictures.py", "elif upright.has_transparency_data:", "elif False:",
+        f"{IN_PICTURES} transparent",
+    ),
+    Mutant(
+        "pictures: links that lead back end",
+        "gan_lib/pictures.py", "if (place := os.path.realpath(at)) in been:", "if (place := str(at)) in been:",
+        f"{IN_PICTURES} links_that_lead_back",
+    ),
+    Mutant(
+        "pictures: more than fit are refused",
+        "gan_lib/pictures.py", "if need > ROOM:", "if False:",
+        f"{IN_PICTURES} more_than_fit",
+    ),
+    Mutant(
+        "pictures: labels of kinds that cannot be read leave no gap",
+        "gan_lib/pictures.py", "sorted({kinds[i] for i in read}, key=_in_order)", "sorted(set(kinds), key=_in_order)",
+        f"{IN_PICTURES} leave_no_gap",
+    ),
+    # What a GAN is given.
+    Mutant(
+        "given: a pair has its halves in order",
+        "gan_lib/parts.py", "if x.shape != (n, *gan.given) or not", "if not",
+        "tests/test_given.py -k wrong_kind",
+    ),
+    Mutant(
+        "given: images are scaled with the samples",
+        "gan_lib/parts.py", "_images(gan, gan.prepare(x), len(real))", "_images(gan, x * 1.0, len(real))",
+        "tests/test_given.py -k bytes_of_both",
+    ),
+    Mutant(
+        "given: a term that is no number is refused",
+        "gan_lib/parts.py", 'if getattr(term, "shape", None) != ():', "if False:",
+        "tests/test_given.py -k no_number",
+    ),
+    Mutant(
+        "given: the term reaches G",
+        "gan_lib/gan.py", " + self.term(fake, real, *labels), rest", ", rest",
+        "tests/test_given.py -k moves_g_alone",
+    ),
+    Mutant(
+        "patches: logits that are none are refused",
+        "gan_lib/losses.py", "if any(len(shape) != 2 for shape in shapes):", "if False:",
+        "tests/test_given.py -k no_patches",
+    ),
+    Mutant(
+        "U-Net: each map joins the one of its size",
+        "gan_lib/unet.py", "jnp.concatenate([x, beside], axis=-1))", "jnp.concatenate([x, 0 * beside], axis=-1))",
+        "tests/test_given.py -k every_layer",
     ),
     # The check-up of notebook 07.
     Mutant(
@@ -315,7 +393,7 @@ MUTANTS = [
     ),
     Mutant(
         "labels: … with one-hot channels, too",
-        "gan_lib/nets.py", "channels=1 + classes, spread=False)", "channels=1 + classes)",
+        "gan_lib/nets.py", "channels=channels + classes, spread=False, size=size)", "channels=channels + classes, size=size)",
         "tests/test_nets.py -k alone",
     ),
     Mutant(
@@ -493,7 +571,7 @@ MUTANTS = [
     ),
     Mutant(
         "plots: one image is one image",
-        "gan_lib/plots.py", "x = x[None] if x.ndim == 3 and x.shape[-1] == 1 else x", "pass",
+        "gan_lib/plots.py", "x = x[None] if x.ndim == 3 and x.shape[-1] in (1, 3) else x", "pass",
         "tests/test_plots.py -k one_image",
     ),
     Mutant(

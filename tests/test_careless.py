@@ -94,6 +94,12 @@ SHORTER = {
     "BATCH, STEPS, GAMMA = 64, 6000, 0.02": "BATCH, STEPS, GAMMA = 64, 20, 0.02",
     "climb(dense, 3000, ": "climb(dense, 20, ",
     "READ = 2000": "READ = 200",
+    "EXTRA, SEEDS, COUNTS = 200, 10,": "EXTRA, SEEDS, COUNTS = 200, 2,",
+    "long = budget(cpu=60, gpu=300)": "long = 3",
+    "long = jnp.array(COUNTS), budget(cpu=1200, gpu=5000)": "long = jnp.array(COUNTS), 3",
+    "long = budget(cpu=600, gpu=5000)": "long = 3",
+    "few_fakes, arm, 1000)": "few_fakes, arm, 5)",
+    "state, key, steps=60)": "state, key, steps=3)",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}

@@ -49,6 +49,18 @@ def test_labels_stand_beside_the_middle_of_their_rows():
     ]
 
 
+def test_a_sheet_in_colour_holds_them_bright_and_ends_in_white():
+    images = np.linspace(-1, 1, 4 * 4 * 6 * 3).reshape(4, 4, 6, 3)
+    sheet = plots.samples(images, columns=3).axes[0].images[0].get_array()
+    assert sheet.shape == (2 * 6, 3 * 8, 3)
+    for i in range(4):
+        row, column = divmod(i, 3)
+        part = sheet[6 * row + 1 : 6 * row + 5, 8 * column + 1 : 8 * column + 7]
+        np.testing.assert_allclose(part, (images[i] + 1) / 2, atol=1e-6)
+    assert (sheet[6:, 8:] == 1).all()
+    np.testing.assert_allclose(drawn(plots.samples(images[0]))[1:-1, 1:-1], (images[0] + 1) / 2, atol=1e-6)
+
+
 BYTES = np.arange(0, 256, 5, dtype=np.uint8)[:48].reshape(3, 4, 4)
 drawn = lambda sheet: sheet.axes[0].images[0].get_array()
 
@@ -112,7 +124,7 @@ def test_a_sheet_has_a_column_at_least():
     [
         np.zeros((4, 4)),
         np.zeros((0, 4, 4)),
-        np.zeros((2, 4, 4, 3)),
+        np.zeros((2, 4, 4, 2)),
         np.zeros((2, 0, 0)),
         0.5,
         [],

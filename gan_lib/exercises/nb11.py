@@ -1,0 +1,520 @@
+"""Notebook 11, putting it to work: references, hints and checks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+
+from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.as_used import jitted
+from gan_lib.exercises.cases import recognised
+from gan_lib.exercises.compare import close, fit, recognise
+
+
+def images(seed, n, side=4):
+    """n images of random pixels in [-1, 1], (n, side, side, 1)."""
+    x = np.random.default_rng(seed).uniform(-1, 1, (n, side, side, 1))
+    return jnp.asarray(x, jnp.float32)
+
+
+# --- 11.on_missing --------------------------------------------------------------------------------------------------
+
+
+def holes(seed, n, side):
+    """Masks (n, side, side, 1) in which the images miss different numbers of pixels, and one of them none."""
+    rng = np.random.default_rng(seed)
+    shares = np.linspace(0, 0.9, n)[:, None, None, None]
+    mask = rng.uniform(size=(n, side, side, 1)) < shares
+    mask[-1, 0, 0] = True
+    return jnp.asarray(mask, jnp.float32)
+
+
+def check_on_missing(fn):
+    """By picking the pixels out; then inside jit and grad, as the training step runs it."""
+    for seed, (n, side) in enumerate([(3, 4), (5, 3), (4, 6)]):
+        error, missing = jnp.square(images(seed, n, side)), holes(seed + 10, n, side)
+        e, m = np.asarray(error, float), np.asarray(missing, float)
+        got, right = fn(error, missing), e[m == 1].mean()
+        counts = m.sum((1, 2, 3))
+        with np.errstate(all="ignore"):
+            each = (e * m).sum((1, 2, 3)) / counts
+        recognise(
+            got,
+            (
+                e[m == 0].mean(),
+                "The mask is inverted: you score the pixels that were known. 1 stands where one is missing.",
+            ),
+            (
+                e.mean(),
+                "You score all pixels. The known ones are easy, and most: the error shrinks, and hides what was asked.",
+            ),
+            ((e * m).mean(), "You divide by the number of all pixels: the missing ones' errors, averaged with zeros."),
+            ((e * (1 - m)).mean(), "The mask is inverted, and you divide by the number of all pixels."),
+            ((e * m).sum(), "A sum over the missing pixels; divide by how many they are."),
+            (
+                each.mean(),
+                "An image that misses nothing has no mean (0/0). Sum over the whole batch, then divide once.",
+            ),
+            (
+                np.nan_to_num(each).mean(),
+                "You average over each image, then over images: a pixel in a small hole then counts more than one in a large "
+                "hole. Sum over the whole batch, then divide once.",
+            ),
+            (
+                each[counts > 0].mean(),
+                "You average over each image, then over images: a pixel in a small hole then counts more than one in a large "
+                "hole. Sum over the whole batch, then divide once.",
+            ),
+            (
+                (e * m).sum() / n,
+                "You divide by the number of images; asked is the mean over missing pixels.",
+            ),
+            right=right,
+        )
+        same(got, np.float32(right), inputs={"error": error, "missing": missing}, rtol=1e-4)
+        where = "the training step runs it inside jit and grad"
+        slope = jitted(jax.grad(fn), error, missing, where=where)
+        same(slope, np.float32(m / m.sum()), what="gradient in the error", rtol=1e-4)
+
+
+@define(
+    "11.on_missing",
+    difficulty=1,
+    minutes=5,
+    check=check_on_missing,
+    hints=(
+        "Two sums over the whole batch: of the errors that count, and of how many they are.",
+        "missing is 0 or 1, so a product with it keeps what is missing. `error[missing == 1]` has no fixed shape inside jit.",
+        "`(error * missing).sum() / missing.sum()`.",
+    ),
+)
+def on_missing(error, missing):
+    """Mean of error (B, ...) over the missing pixels of the whole batch. missing: the same shape, 1 where one is missing."""
+    return (error * missing).sum() / missing.sum()
+
+
+# --- 11.one_pixel ---------------------------------------------------------------------------------------------------
+
+
+def divergence(p, a):
+    """JSD of two coins, in nats."""
+    p, a = np.asarray(p, float), np.asarray(a, float)
+    total = 0.0
+    for x, y in ((p, a), (1 - p, 1 - a)):
+        middle = (x + y) / 2
+        with np.errstate(all="ignore"):
+            total = total + sum(np.where(z > 0, z * np.log(z / middle), 0) for z in (x, y)) / 2
+    return total
+
+
+def check_one_pixel(fn):
+    """At chances inside (0, 1) first, then at its ends."""
+    cases = [
+        (jnp.float32([0.3, 0.5, 0.9]), jnp.float32([0.2, 0.7, 0.6]), 0.5),
+        (jnp.float32([0.8, 0.1]), jnp.float32([0.8, 0.4]), 2.0),
+        (jnp.float32([0.25, 0.6]), jnp.float32([0.9, 0.3]), 0.0),
+    ]
+
+    def l1(a, p):
+        return 2 * (a * (1 - p) + (1 - a) * p)
+
+    def kl(x, y):
+        return x * np.log(x / y) + (1 - x) * np.log((1 - x) / (1 - y))
+
+    def of(first, second):
+        return lambda a, p, weight: (
+            first(np.asarray(p, float), np.asarray(a, float))
+            + weight * second(np.asarray(a, float), np.asarray(p, float))
+        )
+
+    twice = lambda p, a: 2 * divergence(p, a)
+    right = of(twice, l1)
+    got = recognised(
+        fn,
+        cases,
+        [right(*case) for case in cases],
+        {
+            "You compare the chances, |a − p|: G would have to know how the real pixel came out. G draws on its own, so "
+            "E|fake − real| is 2 times the chance that the two differ.": of(twice, lambda a, p: 2 * abs(a - p)),
+            "You compare the chances, |a − p|. Fake and real are drawn apart from each other; they differ with chance "
+            "a·(1 − p) + (1 − a)·p.": of(twice, lambda a, p: abs(a - p)),
+            "Pixels are −1 and 1: two that differ are 2 apart, not 1.": of(twice, lambda a, p: l1(a, p) / 2),
+            "Two that differ are 2 apart, so |fake − real| is 2; you square it.": of(twice, lambda a, p: 2 * l1(a, p)),
+            "One JSD, where the value function has two: C(G) = −log 4 + 2·JSD.": of(divergence, l1),
+            "−log 4 is left in; asked is what lies above it.": of(lambda p, a: twice(p, a) - np.log(4), l1),
+            "That is KL(p ‖ a), maximum likelihood's; at the best D it is 2·JSD.": of(kl, l1),
+            "That is KL(a ‖ p); at the best D it is 2·JSD.": of(lambda p, a: kl(a, p), l1),
+            "JSD in bits; the loss is in nats.": of(lambda p, a: twice(p, a) / np.log(2), l1),
+            "The L1 term is missing.": of(twice, lambda a, p: 0 * a),
+            "The JSD is missing.": of(lambda p, a: 0 * p, l1),
+            "You count how often fake and real agree.": of(twice, lambda a, p: 2 * (a * p + (1 - a) * (1 - p))),
+            "a and p are exchanged in a way that matters, or the weight stands at the wrong term: weight · E|fake − real|.": (
+                lambda a, p, weight: (
+                    weight * twice(np.asarray(p, float), np.asarray(a, float))
+                    + l1(np.asarray(a, float), np.asarray(p, float))
+                )
+            ),
+        },
+    )
+    for result, case in zip(got, cases, strict=True):
+        same(result, np.float32(right(*case)), inputs=dict(zip(("a", "p", "weight"), case, strict=True)), rtol=1e-4)
+    ends = jnp.float32([0, 1, 0, 1]), jnp.float32([0.3, 0.3, 1, 1]), 0.5
+    edge = fn(*ends)
+    if np.shape(edge) == (4,) and not np.isfinite(np.asarray(edge, float)).all():
+        raise Mistake(
+            "Right inside, but not finite where a is 0 or 1: 0·log 0 is NaN to a computer and 0 here. "
+            "`jax.scipy.special.xlogy(x, y)`, x·log y, knows that."
+        )
+    same(edge, np.float32(right(*ends)), inputs={"a": ends[0], "p": ends[1]}, rtol=1e-4, what="result at the ends")
+
+
+@define(
+    "11.one_pixel",
+    difficulty=3,
+    minutes=12,
+    check=check_one_pixel,
+    hints=(
+        "JSD is the mean of two KLs, of the real coin (p, 1 − p) and of the fake one (a, 1 − a), to their mean.",
+        "Fake and real are drawn apart from each other. They differ with chance a·(1 − p) + (1 − a)·p, and are then 2 apart.",
+        "With m = (p + a)/2 and `xlogy`: 2·JSD is the sum of x·log x − x·log m over x in (p, a), and the same for 1 − x and "
+        "1 − m. Add weight · 2 · (a·(1 − p) + (1 − a)·p).",
+    ),
+)
+def one_pixel(a, p, weight):
+    """2·JSD + weight · E|fake − real| of a pixel that is 1 with chance p, fake: a, else −1. Arrays of one shape, in nats."""
+    middle = (p + a) / 2
+    ink = xlogy(p, p) + xlogy(a, a) - 2 * xlogy(middle, middle)
+    paper = xlogy(1 - p, 1 - p) + xlogy(1 - a, 1 - a) - 2 * xlogy(1 - middle, 1 - middle)
+    return ink + paper + weight * 2 * (a * (1 - p) + (1 - a) * p)
+
+
+# --- 11.receptive_field ---------------------------------------------------------------------------------------------
+
+
+def check_receptive_field(fn):
+    """Small stacks, the course's, and pix2pix's of 70 pixels."""
+    cases = [
+        ([(3, 1)],),
+        ([(4, 2), (3, 1)],),
+        ([(4, 2), (4, 2), (3, 1)],),
+        ([(4, 2), (4, 2), (4, 2), (4, 1), (4, 1)],),
+        ([(5, 3), (2, 1), (3, 2)],),
+    ]
+
+    def field(layers):
+        size = 1
+        for kernel, stride in reversed(layers):
+            size = (size - 1) * stride + kernel
+        return size
+
+    def forwards(layers):
+        size = 1
+        for kernel, stride in layers:
+            size = (size - 1) * stride + kernel
+        return size
+
+    def of_jumps(layers, before=True):
+        size, jump = 1, 1
+        for kernel, stride in layers:
+            jump = jump if before else jump * stride
+            size += (kernel - 1) * jump
+            jump = jump * stride if before else jump
+        return size
+
+    right = [field(*case) for case in cases]
+    got = recognised(
+        fn,
+        cases,
+        right,
+        {
+            "You add up the kernels: an entry of a later layer stands for several pixels, by the strides before it.": (
+                lambda layers: sum(k for k, _ in layers)
+            ),
+            "The strides are missing: an entry of a later layer stands for several pixels.": (
+                lambda layers: 1 + sum(k - 1 for k, _ in layers)
+            ),
+            "You multiply the kernels; neighbouring entries overlap.": lambda layers: int(
+                np.prod([k for k, _ in layers])
+            ),
+            "You go from the first layer to the last with the recursion that goes back: start at one logit, and ask "
+            "what the layer below it must show.": forwards,
+            "A layer's own stride does not widen its own view, only those of the layers above it.": (
+                lambda layers: of_jumps(layers, before=False)
+            ),
+            "You multiply the strides: that is how far apart two neighbouring logits look, not how much one sees.": (
+                lambda layers: int(np.prod([s for _, s in layers]))
+            ),
+            "You count the pixels of the square; asked is its side.": lambda layers: field(layers) ** 2,
+        },
+    )
+    for result, case, expected in zip(got, cases, right, strict=True):
+        if isinstance(result, float | np.floating) and result == expected:
+            result = int(result)
+        same(result, expected, inputs={"layers": str(case[0])}, what="side of the square")
+
+
+@define(
+    "11.receptive_field",
+    difficulty=1,
+    minutes=6,
+    check=check_receptive_field,
+    hints=(
+        "Begin at one logit and go back: which entries of the layer below does it see, and which pixels do those see?",
+        "n entries in a row, made by a kernel k with stride s, see (n − 1)·s + k entries below them.",
+        "`n = 1`, then for each (kernel, stride) of `reversed(layers)`: `n = (n - 1) * stride + kernel`.",
+    ),
+)
+def receptive_field(layers):
+    """Side of the square of pixels that one logit sees. layers: (kernel, stride) of each convolution, from the pixels on."""
+    n = 1
+    for kernel, stride in reversed(layers):
+        n = (n - 1) * stride + kernel
+    return n
+
+
+# --- 11.augmented ---------------------------------------------------------------------------------------------------
+
+
+class Studio:
+    """Stands for both trainings, and notes what they were given."""
+
+    def __init__(self, seed):
+        rng = np.random.default_rng(seed)
+        self.images, self.labels = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 4, 40)
+        self.few = rng.choice(40, 12, replace=False)
+        self.saw, self.asked, self.trained = [], [], []
+
+    def train_gan(self, images, labels):
+        self.saw.append((np.asarray(images), np.asarray(labels)))
+
+        def draw(labels):
+            self.asked.append(np.asarray(labels))
+            return np.repeat(np.float32(100 + np.asarray(labels))[:, None], 3, axis=1)
+
+        return draw
+
+    def train_classifier(self, images, labels, steps):
+        self.trained.append((np.asarray(images), np.asarray(labels), steps))
+        return np.float32([np.sum(images), np.sum(np.asarray(labels)[:, None] * images), steps])
+
+
+def check_augmented(fn):
+    """By what both trainings are given, not by the order of rows."""
+    for seed in range(3):
+        studio, steps = Studio(seed), 300 + 7 * seed
+        few = studio.few
+        mine, own = studio.images[few], studio.labels[few]
+        fake = np.repeat(np.float32(100 + own)[:, None], 3, axis=1)
+        expected = Studio(seed).train_classifier(np.concatenate([mine, fake]), np.concatenate([own, own]), steps)
+        arguments = studio.train_gan, studio.train_classifier, studio.images, studio.labels, few, steps
+        got = fn(*arguments)
+        fit(got, expected)
+        _judge_training(studio, mine, own, steps)
+        same(got, expected, inputs={"few": few, "steps": steps}, what="result", rtol=1e-3)
+
+
+def _judge_training(studio, mine, own, steps):
+    if not studio.trained:
+        raise Mistake("No classifier is trained: return train_classifier(images, labels, steps).")
+    x, y, used = studio.trained[-1]
+    leak = (
+        "The GAN is trained on {}. In an experiment about few labels it may see those few alone: what it learns from other "
+        "labelled images goes into its samples, and from there into the classifier. That is the leak."
+    )
+    if studio.saw and len(studio.saw[-1][0]) == len(studio.images):
+        raise Mistake(leak.format("all labelled images"))
+    if not studio.saw:
+        raise Mistake("No GAN is trained: train_gan(images, labels) returns draw.")
+    if not _same_rows(*studio.saw[-1], mine, own):
+        raise Mistake(leak.format("other images than those of `few`, or with other labels"))
+    if used != steps:
+        raise Mistake(
+            f"The classifier gets {used} steps, the arm without a GAN {steps}. With twice the images and twice the steps, "
+            "nobody can say which of the two helped: the same steps in each arm."
+        )
+    real = abs(x).max(axis=1) < 50
+    if not real.any():
+        raise Mistake("The classifier sees fakes alone; asked is the real few and as many fakes.")
+    if real.all():
+        raise Mistake("The classifier sees no fake: what is drawn must go into its training.")
+    if real.sum() > len(mine):
+        raise Mistake("The classifier sees more labelled images than the few.")
+    if not np.array_equal(np.sort(x[~real][:, 0] - 100), np.sort(y[~real])):
+        raise Mistake("A fake was drawn for one label and is shown to the classifier with another one.")
+    if not np.array_equal(np.sort(x[~real][:, 0] - 100), np.sort(own)):
+        raise Mistake("As many fakes as there are few, with the labels of the few: draw(labels[few]).")
+    if not _same_rows(x[real], y[real], mine, own):
+        raise Mistake("The real images have lost their own labels.")
+
+
+def _same_rows(x, y, mine, own):
+    """Whether these are the same labelled images, in any order."""
+    if np.shape(x) != np.shape(mine) or np.shape(y) != np.shape(own):
+        return False
+    order, other = np.lexsort(x.T), np.lexsort(mine.T)
+    return close(x[order], mine[other]) and np.array_equal(y[order], own[other])
+
+
+@define(
+    "11.augmented",
+    difficulty=2,
+    minutes=8,
+    check=check_augmented,
+    hints=(
+        "For each training, ask what it has seen that the plain arm has not: images, labels, steps.",
+        "The GAN saw every label. And the classifier's steps grow with its images.",
+        "x, y = images[few], labels[few]; draw = train_gan(x, y); then train_classifier on x with draw(y), on y twice, for "
+        "`steps` steps.",
+    ),
+)
+def augmented(train_gan, train_classifier, images, labels, few, steps):
+    """The classifier of images[few] and as many fakes, without the two faults: train_classifier(images, labels, steps)."""
+    x, y = images[few], labels[few]
+    draw = train_gan(x, y)
+    return train_classifier(np.concatenate([x, draw(y)]), np.concatenate([y, y]), steps)
+
+
+# --- 11.interval ----------------------------------------------------------------------------------------------------
+
+
+def check_interval(fn):
+    """Against statistics by hand, on pairs that share most of their spread."""
+    for seed, n in enumerate((10, 5, 7)):
+        rng = np.random.default_rng(seed)
+        luck = rng.normal(size=n)
+        a, b = np.float32(0.8 + 0.05 * luck), np.float32(0.83 + 0.05 * luck + 0.01 * rng.normal(size=n))
+        t = {10: 2.262, 5: 2.776, 7: 2.447}[n]
+        d = b.astype(float) - a
+        half = t * d.std(ddof=1) / n**0.5
+        got = fn(jnp.asarray(a), jnp.asarray(b), t)
+        right = (d.mean(), half)
+        loose = t * ((a.var(ddof=1) + b.var(ddof=1)) / n) ** 0.5
+        swing = (d.mean() - half, d.mean() + half)
+        recognise(
+            got,
+            ((-d.mean(), half), "The sign is lost: by how much is b above a?"),
+            (
+                (d.mean(), loose),
+                "You take the two arms for independent. With one seed both had the same few digits, so luck is shared: take "
+                "differences first, then their spread.",
+            ),
+            (
+                (d.mean(), t * d.std(ddof=1)),
+                "√S is missing: that is how far single seeds lie, not how sure the mean is.",
+            ),
+            ((d.mean(), t * d.std(ddof=1) / n), "You divide by S; the mean's spread falls with √S."),
+            ((d.mean(), t * d.std() / n**0.5), "The spread of so few needs S − 1 in its denominator: std(ddof=1)."),
+            ((d.mean(), d.std(ddof=1) / n**0.5), "t is missing: that is the standard error."),
+            ((d.mean(), 1.96 * d.std(ddof=1) / n**0.5), "1.96 is for very many seeds; for few, the t given."),
+            ((d.mean(), t * d.var(ddof=1) / n**0.5), "A variance where a standard deviation belongs."),
+            (
+                (d.mean(), t * a.std(ddof=1) / n**0.5),
+                "You take the spread of a alone; asked is that of the differences.",
+            ),
+            (
+                (d.mean(), t * b.std(ddof=1) / n**0.5),
+                "You take the spread of b alone; asked is that of the differences.",
+            ),
+            (swing, "These are the two ends; asked are the mean difference and the half width."),
+            (
+                (d.mean(), 2 * half),
+                "That is the whole width of the interval; asked is half of it, what stands after ±.",
+            ),
+            right=right,
+        )
+        same(got, tuple(map(np.float32, right)), inputs={"a": a, "b": b, "t": t}, rtol=1e-3)
+
+
+@define(
+    "11.interval",
+    difficulty=2,
+    minutes=8,
+    check=check_interval,
+    hints=(
+        "The two arms of one seed had the same few digits: look at S differences, not at 2·S accuracies.",
+        "The mean of S differences of deviation s has the deviation s/√S; estimate s with S − 1.",
+        "`d = b - a`, then `d.mean()` and `t * d.std(ddof=1) / len(d) ** 0.5`.",
+    ),
+)
+def interval(a, b, t):
+    """(mean of b − a, half width of its interval) over S seeds, from scores a, b (S,) of two arms; t: Student's quantile."""
+    d = b - a
+    return d.mean(), t * d.std(ddof=1) / len(d) ** 0.5
+
+
+# --- 11.cycle -------------------------------------------------------------------------------------------------------
+
+
+def check_cycle(fn):
+    """With two maps that undo each other badly."""
+    for seed, n in enumerate((4, 6)):
+        rng = np.random.default_rng(seed)
+        x, y = (jnp.asarray(rng.normal(size=(n, 3)), jnp.float32) for _ in range(2))
+        there = lambda v, s=seed: 1.3 * jnp.roll(v, 1, axis=1) + 0.2 + 0.1 * s
+        back = lambda v: jnp.tanh(jnp.roll(v, -1, axis=1)) - 0.3
+        l1 = lambda u, v: float(jnp.abs(u - v).mean())
+        l2 = lambda u, v: float(jnp.square(u - v).mean())
+        of_x, of_y = l1(back(there(x)), x), l1(there(back(y)), y)
+        same_y, same_x = l1(there(y), y), l1(back(x), x)
+        right = 10 * (of_x + of_y) + 5 * (same_y + same_x)
+        got = fn(there, back, x, y, weight=10.0, identity=5.0)
+        cycle, own = 10 * (of_x + of_y), 5 * (same_y + same_x)
+        recognise(
+            got,
+            (
+                cycle + 5 * (l1(there(x), x) + l1(back(y), y)),
+                "The identity loss has the wrong domain: `there` takes x to y, so what it should leave alone is y. On x it would "
+                "forbid the translation.",
+            ),
+            (cycle, "The identity loss is missing."),
+            (own, "The cycle loss is missing."),
+            (10 * of_x + own, "One way round only: y → x → y is missing."),
+            (10 * of_y + own, "One way round only: x → y → x is missing."),
+            (cycle + 5 * same_y, "The identity loss of `back` is missing."),
+            (cycle + 5 * same_x, "The identity loss of `there` is missing."),
+            (5 * (of_x + of_y) + 10 * (same_x + same_y), "The two weights are exchanged."),
+            (
+                10 * (l1(back(there(x)), y) + l1(there(back(y)), x)) + own,
+                "Round the cycle you compare with the other set. x and y are no pairs: compare each with itself.",
+            ),
+            (
+                10 * (l1(there(x), y) + l1(back(y), x)) + own,
+                "You compare there(x) with y as if they were pairs. They are not; go round: back(there(x)) against x.",
+            ),
+            (
+                10 * (l2(back(there(x)), x) + l2(there(back(y)), y)) + 5 * (l2(there(y), y) + l2(back(x), x)),
+                "You square; asked are absolute values.",
+            ),
+            ((cycle + own) / 2, "The two directions are added, not averaged."),
+            (10 * (l1(there(there(x)), x) + l1(back(back(y)), y)) + own, "The same map twice: there, then *back*."),
+            (3 * n * right, "A sum where a mean belongs."),
+            (3 * right, "A sum over the entries of a sample where a mean belongs."),
+            right=right,
+        )
+        same(got, np.float32(right), inputs={"x": x, "y": y}, rtol=1e-4)
+        where = "the training step runs it inside jit"
+        whole = lambda x, y, maps=(there, back): fn(*maps, x, y, weight=10.0, identity=5.0)
+        same(jitted(whole, x, y, where=where), np.float32(right), rtol=1e-4)
+
+
+@define(
+    "11.cycle",
+    difficulty=2,
+    minutes=8,
+    check=check_cycle,
+    hints=(
+        "Four means: two ways round, and two maps that should leave alone what is already on their other side.",
+        "`there` makes y's of x's. Round: back(there(x)) against x, there(back(y)) against y. Alone: there(y) against y, …",
+        "With `far = lambda u, v: jnp.abs(u - v).mean()`: weight · (far(back(there(x)), x) + far(there(back(y)), y)) + "
+        "identity · (far(there(y), y) + far(back(x), x)).",
+    ),
+)
+def cycle(there, back, x, y, *, weight, identity):
+    """weight · cycle loss + identity · identity loss, both L1 means over all entries, summed over the two directions."""
+
+    def far(u, v):
+        return jnp.abs(u - v).mean()
+
+    around = far(back(there(x)), x) + far(there(back(y)), y)
+    alone = far(there(y), y) + far(back(x), x)
+    return weight * around + identity * alone

@@ -1,0 +1,421 @@
+"""Wrong answers to the exercises of notebook 11, among them mistakes of real code, each with words of its message."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+
+# --- on_missing
+
+
+def inverted(error, missing):
+    return (error * (1 - missing)).sum() / (1 - missing).sum()
+
+
+def all_pixels(error, missing):
+    return error.mean()
+
+
+def averaged_with_zeros(error, missing):
+    return (error * missing).mean()
+
+
+def inverted_with_zeros(error, missing):
+    return (error * (1 - missing)).mean()
+
+
+def summed(error, missing):
+    return (error * missing).sum()
+
+
+def image_by_image(error, missing):
+    axes = tuple(range(1, error.ndim))
+    return ((error * missing).sum(axes) / missing.sum(axes)).mean()
+
+
+def image_by_image_safely(error, missing):
+    axes = tuple(range(1, error.ndim))
+    return ((error * missing).sum(axes) / jnp.maximum(missing.sum(axes), 1)).mean()
+
+
+def by_images(error, missing):
+    return (error * missing).sum() / len(error)
+
+
+def picked_out(error, missing):
+    return error[missing == 1].mean()
+
+
+def stopped(error, missing):
+    return jax.lax.stop_gradient((error * missing).sum() / missing.sum())
+
+
+# --- one_pixel
+
+
+def jsd(p, a):
+    m = (p + a) / 2
+    ink = xlogy(p, p) + xlogy(a, a) - 2 * xlogy(m, m)
+    return (ink + xlogy(1 - p, 1 - p) + xlogy(1 - a, 1 - a) - 2 * xlogy(1 - m, 1 - m)) / 2
+
+
+def differ(a, p):
+    return a * (1 - p) + (1 - a) * p
+
+
+def chances_compared(a, p, weight):
+    return 2 * jsd(p, a) + weight * 2 * jnp.abs(a - p)
+
+
+def chances_once(a, p, weight):
+    return 2 * jsd(p, a) + weight * jnp.abs(a - p)
+
+
+def one_apart(a, p, weight):
+    return 2 * jsd(p, a) + weight * differ(a, p)
+
+
+def squares(a, p, weight):
+    return 2 * jsd(p, a) + weight * 4 * differ(a, p)
+
+
+def one_jsd(a, p, weight):
+    return jsd(p, a) + weight * 2 * differ(a, p)
+
+
+def value_function(a, p, weight):
+    return 2 * jsd(p, a) - jnp.log(4) + weight * 2 * differ(a, p)
+
+
+def likelihood(a, p, weight):
+    return p * jnp.log(p / a) + (1 - p) * jnp.log((1 - p) / (1 - a)) + weight * 2 * differ(a, p)
+
+
+def in_bits(a, p, weight):
+    return 2 * jsd(p, a) / jnp.log(2) + weight * 2 * differ(a, p)
+
+
+def no_l1(a, p, weight):
+    return 2 * jsd(p, a) + 0 * a
+
+
+def l1_alone(a, p, weight):
+    return weight * 2 * differ(a, p)
+
+
+def agreeing(a, p, weight):
+    return 2 * jsd(p, a) + weight * 2 * (1 - differ(a, p))
+
+
+def weight_at_the_gan(a, p, weight):
+    return weight * 2 * jsd(p, a) + 2 * differ(a, p)
+
+
+def no_ends(a, p, weight):
+    m = (p + a) / 2
+    ink = p * jnp.log(p / m) + a * jnp.log(a / m)
+    paper = (1 - p) * jnp.log((1 - p) / (1 - m)) + (1 - a) * jnp.log((1 - a) / (1 - m))
+    return ink + paper + weight * 2 * differ(a, p)
+
+
+# --- receptive_field
+
+
+def kernels_added(layers):
+    return sum(kernel for kernel, _ in layers)
+
+
+def no_strides(layers):
+    return 1 + sum(kernel - 1 for kernel, _ in layers)
+
+
+def kernels_multiplied(layers):
+    return int(np.prod([kernel for kernel, _ in layers]))
+
+
+def forwards(layers):
+    n = 1
+    for kernel, stride in layers:
+        n = (n - 1) * stride + kernel
+    return n
+
+
+def own_stride(layers):
+    n, jump = 1, 1
+    for kernel, stride in layers:
+        jump *= stride
+        n += (kernel - 1) * jump
+    return n
+
+
+def spacing(layers):
+    return int(np.prod([stride for _, stride in layers]))
+
+
+def area(layers):
+    n = 1
+    for kernel, stride in reversed(layers):
+        n = (n - 1) * stride + kernel
+    return n * n
+
+
+# --- augmented
+
+
+def as_planted(train_gan, train_classifier, images, labels, few, steps):
+    draw = train_gan(images, labels)
+    x = np.concatenate([images[few], draw(labels[few])])
+    y = np.concatenate([labels[few], labels[few]])
+    return train_classifier(x, y, steps * len(x) // len(few))
+
+
+def leak_alone(train_gan, train_classifier, images, labels, few, steps):
+    draw, y = train_gan(images, labels), labels[few]
+    return train_classifier(np.concatenate([images[few], draw(y)]), np.concatenate([y, y]), steps)
+
+
+def others_for_the_gan(train_gan, train_classifier, images, labels, few, steps):
+    rest = np.setdiff1d(np.arange(len(labels)), few)[: len(few)]
+    draw, y = train_gan(images[rest], labels[rest]), labels[few]
+    return train_classifier(np.concatenate([images[few], draw(y)]), np.concatenate([y, y]), steps)
+
+
+def twice_the_steps(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    return train_classifier(np.concatenate([x, train_gan(x, y)(y)]), np.concatenate([y, y]), 2 * steps)
+
+
+def fakes_only(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    return train_classifier(train_gan(x, y)(y), y, steps)
+
+
+def no_fakes(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    train_gan(x, y)
+    return train_classifier(np.concatenate([x, x]), np.concatenate([y, y]), steps)
+
+
+def other_labels(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    fake = train_gan(x, y)((y + 1) % 4)
+    return train_classifier(np.concatenate([x, fake]), np.concatenate([y, y]), steps)
+
+
+def fakes_by_the_dozen(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    many = np.concatenate([y, y, y])
+    return train_classifier(np.concatenate([x, train_gan(x, y)(many)]), np.concatenate([y, many]), steps)
+
+
+def all_real(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    fake = train_gan(x, y)(y)
+    return train_classifier(np.concatenate([images, fake]), np.concatenate([labels, y]), steps)
+
+
+def no_gan(train_gan, train_classifier, images, labels, few, steps):
+    return train_classifier(images[few], labels[few], steps)
+
+
+# --- interval
+
+
+def signed_wrong(a, b, t):
+    d = a - b
+    return d.mean(), t * d.std(ddof=1) / len(d) ** 0.5
+
+
+def independent(a, b, t):
+    return (b - a).mean(), t * ((a.var(ddof=1) + b.var(ddof=1)) / len(a)) ** 0.5
+
+
+def of_single_seeds(a, b, t):
+    return (b - a).mean(), t * (b - a).std(ddof=1)
+
+
+def over_s(a, b, t):
+    return (b - a).mean(), t * (b - a).std(ddof=1) / len(a)
+
+
+def over_n(a, b, t):
+    return (b - a).mean(), t * (b - a).std() / len(a) ** 0.5
+
+
+def standard_error(a, b, t):
+    return (b - a).mean(), (b - a).std(ddof=1) / len(a) ** 0.5
+
+
+def bell(a, b, t):
+    return (b - a).mean(), 1.96 * (b - a).std(ddof=1) / len(a) ** 0.5
+
+
+def variance(a, b, t):
+    return (b - a).mean(), t * (b - a).var(ddof=1) / len(a) ** 0.5
+
+
+def of_a(a, b, t):
+    return (b - a).mean(), t * a.std(ddof=1) / len(a) ** 0.5
+
+
+def of_b(a, b, t):
+    return (b - a).mean(), t * b.std(ddof=1) / len(a) ** 0.5
+
+
+def two_ends(a, b, t):
+    d, half = (b - a).mean(), t * (b - a).std(ddof=1) / len(a) ** 0.5
+    return d - half, d + half
+
+
+def whole_width(a, b, t):
+    return (b - a).mean(), 2 * t * (b - a).std(ddof=1) / len(a) ** 0.5
+
+
+# --- cycle
+
+
+def far(u, v):
+    return jnp.abs(u - v).mean()
+
+
+def around(there, back, x, y):
+    return far(back(there(x)), x) + far(there(back(y)), y)
+
+
+def alone(there, back, x, y):
+    return far(there(y), y) + far(back(x), x)
+
+
+def wrong_domain(there, back, x, y, *, weight, identity):
+    return weight * around(there, back, x, y) + identity * (far(there(x), x) + far(back(y), y))
+
+
+def no_identity(there, back, x, y, *, weight, identity):
+    return weight * around(there, back, x, y)
+
+
+def no_cycle(there, back, x, y, *, weight, identity):
+    return identity * alone(there, back, x, y)
+
+
+def one_way(there, back, x, y, *, weight, identity):
+    return weight * far(back(there(x)), x) + identity * alone(there, back, x, y)
+
+
+def other_way(there, back, x, y, *, weight, identity):
+    return weight * far(there(back(y)), y) + identity * alone(there, back, x, y)
+
+
+def one_identity(there, back, x, y, *, weight, identity):
+    return weight * around(there, back, x, y) + identity * far(there(y), y)
+
+
+def weights_exchanged(there, back, x, y, *, weight, identity):
+    return identity * around(there, back, x, y) + weight * alone(there, back, x, y)
+
+
+def against_the_other_set(there, back, x, y, *, weight, identity):
+    crossed = far(back(there(x)), y) + far(there(back(y)), x)
+    return weight * crossed + identity * alone(there, back, x, y)
+
+
+def as_pairs(there, back, x, y, *, weight, identity):
+    return weight * (far(there(x), y) + far(back(y), x)) + identity * alone(there, back, x, y)
+
+
+def averaged(there, back, x, y, *, weight, identity):
+    return (weight * around(there, back, x, y) + identity * alone(there, back, x, y)) / 2
+
+
+def the_same_map_twice(there, back, x, y, *, weight, identity):
+    twice = far(there(there(x)), x) + far(back(back(y)), y)
+    return weight * twice + identity * alone(there, back, x, y)
+
+
+def squared(there, back, x, y, *, weight, identity):
+    def apart(u, v):
+        return ((u - v) ** 2).mean()
+
+    return weight * (apart(back(there(x)), x) + apart(there(back(y)), y)) + identity * (
+        apart(there(y), y) + apart(back(x), x)
+    )
+
+
+WRONG = {
+    "11.on_missing": [
+        (inverted, "The mask is inverted: you score"),
+        (all_pixels, "You score all pixels"),
+        (averaged_with_zeros, "averaged with zeros"),
+        (inverted_with_zeros, "The mask is inverted, and"),
+        (summed, "A sum over the missing"),
+        (image_by_image, "not finite"),
+        (image_by_image_safely, "small hole then counts more"),
+        (by_images, "number of images"),
+        (picked_out, "inside jit"),
+        (stopped, "gradient in the error"),
+    ],
+    "11.one_pixel": [
+        (chances_compared, "would have to know"),
+        (chances_once, "You compare the chances"),
+        (one_apart, "2 apart, not 1"),
+        (squares, "you square it"),
+        (one_jsd, "One JSD"),
+        (value_function, "−log 4 is left in"),
+        (likelihood, "maximum likelihood's"),
+        (in_bits, "in bits"),
+        (no_l1, "The L1 term is missing"),
+        (l1_alone, "The JSD is missing"),
+        (agreeing, "how often fake and real agree"),
+        (weight_at_the_gan, "weight stands at the wrong term"),
+        (no_ends, "not finite where a is 0 or 1"),
+    ],
+    "11.receptive_field": [
+        (kernels_added, "add up the kernels"),
+        (no_strides, "strides are missing"),
+        (kernels_multiplied, "multiply the kernels"),
+        (forwards, "from the first layer to the last"),
+        (own_stride, "own stride"),
+        (spacing, "how far apart two neighbouring logits"),
+        (area, "asked is its side"),
+    ],
+    "11.augmented": [
+        (as_planted, "trained on all labelled images"),
+        (leak_alone, "trained on all labelled images"),
+        (others_for_the_gan, "other images than those of `few`"),
+        (twice_the_steps, "the same steps in each arm"),
+        (fakes_only, "sees fakes alone"),
+        (no_fakes, "sees no fake"),
+        (other_labels, "drawn for one label"),
+        (fakes_by_the_dozen, "As many fakes as there are few"),
+        (all_real, "more labelled images than the few"),
+        (no_gan, "No GAN is trained"),
+    ],
+    "11.interval": [
+        (signed_wrong, "The sign is lost"),
+        (independent, "two arms for independent"),
+        (of_single_seeds, "√S is missing"),
+        (over_s, "You divide by S"),
+        (over_n, "needs S − 1"),
+        (standard_error, "t is missing"),
+        (bell, "1.96"),
+        (variance, "A variance where"),
+        (of_a, "spread of a alone"),
+        (of_b, "spread of b alone"),
+        (two_ends, "These are the two ends"),
+        (whole_width, "whole width"),
+    ],
+    "11.cycle": [
+        (wrong_domain, "wrong domain"),
+        (no_identity, "identity loss is missing"),
+        (no_cycle, "cycle loss is missing"),
+        (one_way, "One way round only: y"),
+        (other_way, "One way round only: x"),
+        (one_identity, "identity loss of `back`"),
+        (weights_exchanged, "weights are exchanged"),
+        (against_the_other_set, "compare with the other set"),
+        (as_pairs, "as if they were pairs"),
+        (averaged, "added, not averaged"),
+        (the_same_map_twice, "The same map twice"),
+        (squared, "You square"),
+    ],
+}
