@@ -390,7 +390,7 @@ def mean_not_subtracted(x):
 
 
 def large_epsilon(x):
-    return beside(x, jnp.sqrt(x.var(axis=0) + 0.02))
+    return beside(x, jnp.sqrt(x.var(axis=0) + 0.012))
 
 
 # --- honest_error
