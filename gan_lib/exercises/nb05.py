@@ -1,7 +1,5 @@
 """Notebook 05, convolutional GANs: references, hints and checks."""
 
-from itertools import permutations
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -457,95 +455,6 @@ def hits(below, size, stride):
     for i, terms in enumerate(below):
         counts[stride * i : stride * i + size] += terms
     return counts
-
-
-# --- 05.depth_to_space ----------------------------------------------------------------------------------------------
-
-
-def check_depth_to_space(fn):
-    """Each pixel by its place; all other orders of the axes are mistakes that have a name."""
-    for b, h, w, c, s in [(2, 2, 3, 2, 3), (1, 3, 2, 1, 2), (3, 2, 4, 4, 2)]:
-        x = np.random.default_rng(h).permutation(b * h * w * s * s * c).reshape(b, h, w, -1).astype(np.float32) / 4
-        right = np.zeros((b, s * h, s * w, c))
-        for i, j, d in np.ndindex(s, s, c):
-            right[:, i::s, j::s, d] = x[..., (i * s + j) * c + d]
-        got, split, last = fn(jnp.asarray(x), s), x.reshape(b, h, w, s, s, c), x.reshape(b, h, w, c, s, s)
-        block = split.mean((3, 4)), split[:, :, :, 0, 0], split[:, :, :, -1, -1]
-        each = [part.repeat(s, 1).repeat(s, 2) for part in block]
-        corner = np.zeros_like(right)
-        corner[:, ::s, ::s] = block[1]
-        recognise(
-            got,
-            (
-                x.reshape(b, s * h, s * w, c),
-                "A single reshape keeps the order of the numbers and mixes rows up. Split the channels into (s, s, C), move "
-                "those two axes beside H and W, then join.",
-            ),
-            (
-                split.transpose(0, 3, 1, 4, 2, 5).reshape(right.shape),
-                "The s × s parts stand side by side as whole images. Each pixel becomes a block: (H, s, W, s, C).",
-            ),
-            (
-                split.transpose(0, 1, 4, 2, 3, 5).reshape(right.shape),
-                "Rows and columns of each block are exchanged: the channels come as (row, column, C).",
-            ),
-            (
-                last.transpose(0, 1, 4, 2, 5, 3).reshape(right.shape),
-                "You split the channels into (C, s, s); here they come as (s, s, C).",
-            ),
-            (each[1], "You repeat the first channels. Each one goes to its own pixel."),
-            (each[2], "You repeat the last channels. Each one goes to its own pixel."),
-            (each[0], "You repeat the mean of the channels. Each one goes to its own pixel."),
-            (corner, "You fill the first pixel of each block only. Each channel goes to its own pixel."),
-            (
-                split[:, :, :, ::-1, ::-1].swapaxes(2, 3).reshape(right.shape),
-                "Each block is turned round: its first channels belong to its upper left pixel.",
-            ),
-            (
-                x[..., ::-1].reshape(split.shape).swapaxes(2, 3).reshape(right.shape),
-                "You take the channels from the last to the first.",
-            ),
-            (right.swapaxes(1, 2), "Rows and columns of your picture are exchanged: (B, s·H, s·W, C)."),
-            right=right,
-        )
-        if np.shape(got) == right.shape:
-            for name, parts in {"(B, H, W, s, s, C)": split, "(B, H, W, C, s, s)": last}.items():
-                recognise(
-                    got,
-                    *(
-                        (
-                            parts.transpose(0, *order).reshape(right.shape),
-                            f"From {name} you take the axes in the order {(0, *order)}; from (B, H, W, s, s, C) it is "
-                            "(0, 1, 3, 2, 4, 5): the block's row right behind H, its column right behind W.",
-                        )
-                        for order in permutations(range(1, 6))
-                    ),
-                    right=right,
-                )
-        same(got, right.astype(np.float32), inputs={"x": x, "s": s})
-
-
-@define(
-    "05.depth_to_space",
-    difficulty=2,
-    minutes=8,
-    check=check_depth_to_space,
-    hints=(
-        "Draw one pixel with four channels: it becomes a block of 2 × 2 pixels with one channel, in reading order.",
-        "Split the channels: (B, H, W, s, s, C). The two new axes are the row and the column inside a block; each belongs "
-        "right behind H and W.",
-        "Reshape to (B, H, W, s, s, C), `swapaxes(2, 3)` for (B, H, s, W, s, C), reshape to (B, s·H, s·W, C).",
-    ),
-)
-def depth_to_space(x, s):
-    """Channels to pixels: (B, H, W, s²·C) -> (B, s·H, s·W, C).
-
-    Each pixel's channels, in the order (row, column, C), become a block
-    of s × s pixels.
-    """
-    b, h, w, c = x.shape
-    blocks = x.reshape(b, h, w, s, s, c // s**2)
-    return blocks.swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
 
 
 # --- 05.batch_spread ------------------------------------------------------------------------------------------------

@@ -85,30 +85,6 @@ def by_jax(below, size, stride):
     return counts
 
 
-# --- depth_to_space
-
-
-def phase_by_phase(x, s):
-    b, h, w, channels = x.shape
-    c = channels // s**2
-    y = jnp.zeros((b, h * s, w * s, c))
-    for i, j in np.ndindex(s, s):
-        y = y.at[:, i::s, j::s].set(x[..., (i * s + j) * c :][..., :c])
-    return y
-
-
-def stacked(x, s):
-    parts = jnp.split(x, s * s, axis=-1)
-    rows = [jnp.stack(parts[i * s : (i + 1) * s], axis=3) for i in range(s)]
-    b, h, _, w, _, c = (y := jnp.stack(rows, axis=2)).shape
-    return y.reshape(b, h * s, w * s, c)
-
-
-def numpys_axes(x, s):
-    b, h, w, _ = x.shape
-    return np.moveaxis(np.asarray(x).reshape(b, h, w, s, s, -1), 3, 2).reshape(b, h * s, w * s, -1)
-
-
 # --- batch_spread
 
 
@@ -144,7 +120,6 @@ RIGHT = {
     "05.convolve": [shifted_copies, by_lax, set_one_by_one],
     "05.scatter": [numpys_loop, entry_by_entry, gradient_of_convolve],
     "05.hits": [as_a_list, by_numpy, by_jax],
-    "05.depth_to_space": [phase_by_phase, stacked, numpys_axes],
     "05.batch_spread": [by_std, guarded],
     "05.honest_error": [simulated, two_variances],
 }

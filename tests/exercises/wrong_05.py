@@ -251,61 +251,6 @@ def in_the_plane(below, size, stride):
     return np.outer(line, line)
 
 
-# --- depth_to_space
-
-
-def reshape_only(x, s):
-    b, h, w, c = x.shape
-    return x.reshape(b, s * h, s * w, c // s**2)
-
-
-def parts(x, s):
-    b, h, w, c = x.shape
-    return x.reshape(b, h, w, s, s, c // s**2)
-
-
-def joined(x):
-    b, h, s, w, _, c = x.shape
-    return x.reshape(b, h * s, w * s, c)
-
-
-def tiled(x, s):
-    b, h, w, c = x.shape
-    return parts(x, s).transpose(0, 3, 1, 4, 2, 5).reshape(b, s * h, s * w, c // s**2)
-
-
-def columns_first(x, s):
-    return joined(parts(x, s).transpose(0, 1, 4, 2, 3, 5))
-
-
-def channels_first(x, s):
-    b, h, w, c = x.shape
-    return joined(x.reshape(b, h, w, c // s**2, s, s).transpose(0, 1, 4, 2, 5, 3))
-
-
-def repeated(x, s):
-    x = x[..., : x.shape[3] // s**2]
-    return jnp.repeat(jnp.repeat(x, s, axis=1), s, axis=2)
-
-
-def not_joined(x, s):
-    return parts(x, s).swapaxes(2, 3)
-
-
-def another_order(x, s):
-    b, h, w, c = x.shape
-    return parts(x, s).transpose(0, 2, 3, 1, 4, 5).reshape(b, s * h, s * w, c // s**2)
-
-
-def repeated_last(x, s):
-    x = x[..., -(x.shape[3] // s**2) :]
-    return jnp.repeat(jnp.repeat(x, s, axis=1), s, axis=2)
-
-
-def turned_blocks(x, s):
-    return joined(parts(x, s)[:, :, :, ::-1, ::-1].swapaxes(2, 3))
-
-
 # --- batch_spread
 
 
@@ -469,17 +414,6 @@ WRONG = {
         (last_one_wins, "covers the one before"),
         (from_the_end, "from its end"),
         (in_the_plane, "A line is asked for"),
-    ],
-    "05.depth_to_space": [
-        (reshape_only, "mixes rows up"),
-        (tiled, "side by side as whole images"),
-        (columns_first, "Rows and columns of each block"),
-        (channels_first, "(C, s, s)"),
-        (repeated, "You repeat the first channels"),
-        (not_joined, "has shape"),
-        (another_order, "in the order (0, 2, 3, 1, 4, 5)"),
-        (repeated_last, "You repeat the last channels"),
-        (turned_blocks, "Each block is turned round"),
     ],
     "05.batch_spread": [
         (variances, "You put variances there"),
