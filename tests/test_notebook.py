@@ -207,7 +207,7 @@ def test_damaged_entries_of_the_cache_are_replaced(tmp_path):
         path.write_bytes(whole[: i % 3 * len(whole) // 3])  # nothing, a third, two thirds
     second = run(COMPILES, XDG_CACHE_HOME=str(tmp_path))
     assert (second.stdout, second.stderr) == (first.stdout, first.stderr)
-    assert {path: len(path.read_bytes()) for path in entries} == {path: len(whole) for path, whole in entries.items()}
+    assert all(device._is_whole(path.read_bytes()) for path in entries)  # compiled anew, they may differ in some bytes
 
 
 def test_whole_entries_are_left_alone_and_looked_at_once(tmp_path, monkeypatch):
