@@ -20,8 +20,8 @@ ready = $(if $(dry),$(set-up),$(call stop,$(shell $(set-up))):)
 # No virtual environment runs with the standard library of another Python.
 unexport PYTHONHOME
 
-.PHONY: help lab published test test-fast run bench notebooks links lint format test-floor test-newest constraints setup setup-floor \
-	setup-newest
+.PHONY: help lab published test test-fast run bench notebooks site links lint format test-floor test-newest constraints setup \
+	setup-site setup-floor setup-newest
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ bench: setup ## time a training step of each network, one JSON line each
 
 notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
 	@$(RUN) notebooks/source/build.py $(ARGS)
+
+site: setup-site ## build the pages for reading, from the notebooks as they are stored, into build/site (half a minute)
+	@$(RUN) site/make.py $(ARGS)
 
 links: setup ## after a change of the course's address in pyproject.toml: setup cells and badges that name it
 	@$(RUN) notebooks/source/links.py
@@ -77,11 +80,14 @@ constraints: setup ## write constraints.txt anew, keeping versions that still fi
 	@$(RUN) -m pip install --quiet --upgrade --target build/uv uv
 	@sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
 		build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: --no-annotate --no-header \
-			--extra lab --extra test --output-file build/constraints.txt $(ARGS) pyproject.toml -
+			--extra lab --extra test --extra site --output-file build/constraints.txt $(ARGS) pyproject.toml -
 	@{ grep "^#" constraints.txt; cat build/constraints.txt; } >build/whole.txt && mv build/whole.txt constraints.txt
 
 setup:
 	@$(call ready,.venv,constraints.txt,python3.14 python3.13 python3.12 python3.11 python3 python)
+
+setup-site:
+	@$(call ready,.venv,constraints.txt,--site python3.14 python3.13 python3.12 python3.11 python3 python)
 
 setup-floor:
 	@$(call ready,.venv-floor,build/floor.txt,python3.13 python3.12 python3.11 python3 python)

@@ -1,6 +1,6 @@
 """Install gan_lib with its extras into the environment of the Python that runs this, and see that the course's imports work.
 
-    VENV/bin/python -I .ci/install.py CONSTRAINTS LOG        from the repository root, by setup.sh
+    VENV/bin/python -I .ci/install.py CONSTRAINTS LOG EXTRAS        from the repository root, by setup.sh
 
 Prints nothing and ends with 0 when all is there, else prints one line that says what to do, and ends with 1.
 
@@ -26,6 +26,9 @@ MODULES = (
     "IPython", "PIL", "cycler", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
     "ml_dtypes", "nbclient", "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy",
     "selenium", "sklearn", "tqdm", "traitlets", "xdist", "yaml",
+)  # fmt: skip
+SITE = (
+    "check_jsonschema", "myst_nb", "sphinx", "sphinx-mathjax-offline", "sphinx_book_theme", "sphinx_copybutton", "sphinx_design",
 )  # fmt: skip
 LOOK = """
 import importlib, pathlib, sys
@@ -95,7 +98,7 @@ def why(log, status, settings, file):
     return f"pip could not install the packages: {reason(log, status)} {details}{following}"
 
 
-def main(constraints, log):
+def main(constraints, log, extras):
     settings = own_settings()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     own = {f"PIP_{option.upper().replace('-', '_')}": value for option, (value, _) in settings.items()}
@@ -103,11 +106,12 @@ def main(constraints, log):
     environ |= own | {f"PIP_{name}": value for name, value in mine.items()}
     command = ["install", "--no-input", "--disable-pip-version-check", "--quiet", "--no-compile"]
     with open(log, "w", encoding="utf-8") as said:
-        done = subprocess.run([*PIP, *command, "--editable", ".[lab,test]"], env=environ, stdout=said, stderr=said)
+        done = subprocess.run([*PIP, *command, "--editable", f".[{extras}]"], env=environ, stdout=said, stderr=said)
     if done.returncode:
         stop(why(Path(log).read_text(encoding="utf-8", errors="replace"), done.returncode, settings, log))
+    modules = MODULES + SITE * ("site" in extras.split(","))
     look = subprocess.run(
-        [sys.executable, "-I", "-c", LOOK, os.getcwd(), *MODULES], env=environ, capture_output=True, text=True
+        [sys.executable, "-I", "-c", LOOK, os.getcwd(), *modules], env=environ, capture_output=True, text=True
     )
     if look.returncode:
         stop(

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Makes a virtual environment with gan_lib (editable), its extras, and the versions a constraints file names.
 #
-#   sh .ci/setup.sh VENV CONSTRAINTS [PYTHON ...]      from the repository root; PYTHON in the environment overrides
+#   sh .ci/setup.sh VENV CONSTRAINTS [--site] [PYTHON ...]    from the repository root; PYTHON in the environment overrides
+#
+# --site: with what builds the site. What VENV once had of it, it keeps.
 #
 # Prints nothing on standard output when VENV is ready, else one line that says what to do (the Makefile stops with it).
 # VENV/ready, written last, says what VENV was made from. Without it VENV is made afresh: an interrupted pip leaves
@@ -12,13 +14,19 @@ unset $(env | sed -n 's/^\(PYTHON[A-Z0-9_]\{1,\}\)=.*/\1/p') 2>/dev/null
 
 venv=$1 constraints=$2 old='' said='' tries=0
 shift 2
+extras=lab,test
+if [ "$1" = --site ] || [ "$(tail -n 1 "$venv/ready" 2>/dev/null)" = lab,test,site ]; then
+    extras=lab,test,site
+fi
+[ "$1" != --site ] || shift
 [ -z "$PYTHON" ] || set -- "$PYTHON"
 python=$venv/bin/python
 log=$venv/setup.log
 lock=$venv.lock # a link to the number of the process that sets up VENV: a link is made whole, or not at all
 here=$(pwd -P)
 wanted="$here
-$(cat pyproject.toml "$constraints" .ci/install.py | cksum)"
+$(cat pyproject.toml "$constraints" .ci/install.py | cksum)
+$extras"
 
 stop() {
     [ -z "$said" ] || [ ! -t 2 ] || printf '\033[A\033[2K' >&2 # on a terminal, the problem replaces the progress
@@ -94,7 +102,7 @@ else
     problem=$("$found" -m venv "$venv" 2>&1) ||
         stop "Python $number ($found) cannot make $venv: $(echo "${problem:-it ended without a word}" | tail -n 1)"
 fi
-problem=$("$python" -I .ci/install.py "$constraints" "$log") ||
+problem=$("$python" -I .ci/install.py "$constraints" "$log" "$extras") ||
     stop "${problem:-The set-up of $venv was interrupted: start it again}"
 # As pip does, but on all cores, and without the packages' own tests. What is not compiled here is compiled on import.
 "$python" -m compileall -qq -j 0 -x '/tests/' "$venv/lib" >>"$log" 2>&1

@@ -1,9 +1,10 @@
 """Dirac-GAN, a game of two numbers that shows where a way of training leads.
 
-The data is the point 0, the generator makes the point θ, and the discriminator gives x the score ψ·x. G minimises and
-D maximises L(θ, ψ) = f(ψθ) + f(0) with f(t) = −log(1 + e^−t), so here D is high on *fakes*. A method is a vector field
-(v_θ, v_ψ), the direction in which each player moves; (0, 0) is the equilibrium.
-Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406: section 2 (the game, the steps), 3 and 4.1 (the methods).
+The data is the point 0, the generator makes the point θ, and the discriminator gives x the logit ψ·x: high on what it
+takes for real. D minimises L(θ, ψ) = softplus(ψθ) + log 2, what the two samples cost it, and G maximises that. A method is
+a vector field (v_θ, v_ψ), the direction in which each player moves; (0, 0) is the equilibrium.
+Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406: section 2 (the game, the steps), 3 and 4.1 (the methods). Their D is
+high on fakes: their ψ is −ψ here.
 """
 
 import math
@@ -15,46 +16,46 @@ import numpy as np
 METHODS = ("gan", "nsgan", "wgan_clip", "wgan_gp", "r1", "consensus")
 
 
-def slope(t):
-    """f′(t) = 1/(1 + e^t), for floats and arrays, without overflow."""
-    return np.exp(-np.logaddexp(0, t))
+def sigmoid(t):
+    """σ(t) = 1/(1 + e^−t), the slope of softplus, for floats and arrays, without overflow."""
+    return np.exp(-np.logaddexp(0, -t))
 
 
 def gan(theta, psi):
-    """The unregularised field: minus the slope of L in θ, the slope of L in ψ."""
-    return -psi * slope(theta * psi), theta * slope(theta * psi)
+    """The unregularised field: the slope of L in θ, minus the slope of L in ψ."""
+    return psi * sigmoid(theta * psi), -theta * sigmoid(theta * psi)
 
 
 def nsgan(theta, psi):
-    """G descends −f(−ψθ), the non-saturating loss, instead of L."""
-    return -psi * slope(-theta * psi), theta * slope(theta * psi)
+    """G descends softplus(−ψθ), the non-saturating loss, instead of climbing L."""
+    return psi * sigmoid(-theta * psi), -theta * sigmoid(theta * psi)
 
 
 def wgan(theta, psi):
-    """f(t) = t: a rotation."""
-    return -psi, theta
+    """ψθ in place of softplus(ψθ): a rotation."""
+    return psi, -theta
 
 
 def wgan_gp(theta, psi, weight, target):
     """WGAN; D pays weight/2 · (|ψ| − target)². At ψ = 0 the penalty has no slope, and is given none."""
-    return -psi, theta - np.sign(psi) * weight * (np.abs(psi) - target)
+    return psi, -theta - np.sign(psi) * weight * (np.abs(psi) - target)
 
 
 def r1(theta, psi, gamma):
-    """GAN; D pays gamma/2 · ψ², half the squared slope of its score."""
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma * psi
+    """GAN; D pays gamma/2 · ψ², half the squared slope of its logit."""
+    return psi * sigmoid(theta * psi), -theta * sigmoid(theta * psi) - gamma * psi
 
 
 def consensus(theta, psi, gamma):
     """GAN; both players pay gamma · ½‖v‖² for the size of the GAN's field v, with its full gradient.
 
-    ½‖v‖² = ½(θ² + ψ²) f′(θψ)², and f″(t) = −f′(t) f′(−t). Introduced by Mescheder et al. 2017, arXiv 1705.10461.
+    ½‖v‖² = ½(θ² + ψ²) σ(θψ)², and σ′(t) = σ(t) σ(−t). Introduced by Mescheder et al. 2017, arXiv 1705.10461.
     """
     t, squared = theta * psi, theta**2 + psi**2
-    curve = -slope(t) * slope(-t)
-    in_theta = theta * slope(t) ** 2 + squared * slope(t) * curve * psi
-    in_psi = psi * slope(t) ** 2 + squared * slope(t) * curve * theta
-    return -psi * slope(t) - gamma * in_theta, theta * slope(t) - gamma * in_psi
+    bent = sigmoid(t) * sigmoid(-t)
+    in_theta = theta * sigmoid(t) ** 2 + squared * sigmoid(t) * bent * psi
+    in_psi = psi * sigmoid(t) ** 2 + squared * sigmoid(t) * bent * theta
+    return psi * sigmoid(t) - gamma * in_theta, -theta * sigmoid(t) - gamma * in_psi
 
 
 def field(method: str, *, weight: float = 1.0, target: float = 1.0, gamma: float = 1.0) -> Callable:
@@ -93,8 +94,8 @@ def trajectory(
     """The path (θ, ψ) of both players: float64 of shape (steps + 1, 2), `start` first.
 
     method: one of METHODS, or a field of your own, a function (theta, psi) -> (v_theta, v_psi).
-    step_size: h > 0 in θ ← θ + h·v_θ, ψ ← ψ + h·v_ψ. alternating: False moves both from the same point; True moves θ,
-        then ψ along the field at the new θ.
+    step_size: h > 0 in θ ← θ + h·v_θ, ψ ← ψ + h·v_ψ. alternating: False moves both from the same point; True moves ψ
+        (D), then θ (G) along the field at the new ψ.
     clip: "wgan_clip" alone puts ψ back into [−clip, clip] after every update; math.inf leaves the plain WGAN.
     weight, target: the gradient penalty weight/2 · (|ψ| − target)² of "wgan_gp". gamma: of "r1" and "consensus".
 
@@ -113,10 +114,10 @@ def trajectory(
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(1, steps + 1):
             v_theta, v_psi = move(theta, psi)
-            theta = theta + step_size * v_theta
-            if alternating:
-                v_psi = move(theta, psi)[1]
             psi = np.clip(psi + step_size * v_psi, -limit, limit)
+            if alternating:
+                v_theta = move(theta, psi)[0]
+            theta = theta + step_size * v_theta
             path[i] = theta, psi
     return path
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gan_lib.checkpoint import header, place, restore, restore_history, save
 from gan_lib.history import History
+from gan_lib.mesh import first_process, wait_for_all
 
 SECONDS = 60  # of training that a lost runtime costs at most, but for twenty times what it takes to save
 STARTS = 20  # states that runs began with, kept in a file
@@ -78,6 +79,8 @@ def differences(ours: dict, theirs: dict, kept: Any) -> list[str]:
 class RunFile:
     """The checkpoint of one training, or none (path None): what is in it, whose it is, when it is due again.
 
+    Of several processes the first writes it, and all read it.
+
     describe: function () -> what this training is made of, asked for only where there is a path.
     """
 
@@ -96,8 +99,14 @@ class RunFile:
         """
         if self.path is None:
             return state, None
-        if not self.path.exists() or self._is_empty():
+        if not first_process():
+            wait_for_all("the first has looked")
+        fresh = not self.path.exists() or self._is_empty()
+        if fresh:
             self._write(state, {}, 0)  # finds out now, not after an hour, whether it can be written
+        if first_process():
+            wait_for_all("the first has looked")
+        if fresh:
             return state, None
         kept, theirs = restore(self.path, state), self._noted()
         if kept.step < state.step:
@@ -128,7 +137,7 @@ class RunFile:
     def keep(self, state: Any, history: History) -> None:
         """Save both, unless the file has them. Where that fails, `trouble` says why, and nothing is tried again."""
         now = int(state.step), history.measurements
-        if self.path is None or self.trouble or self.kept == now:
+        if self.path is None or self.trouble or self.kept == now or not first_process():
             return
         start = time.perf_counter()
         try:
@@ -143,7 +152,8 @@ class RunFile:
         self.cost = self.time - start
 
     def _write(self, state, arrays, made):
-        save(self.path, state, history=arrays, notes={"experiment": json.dumps(self.experiment | {"made": made})})
+        if first_process():
+            save(self.path, state, history=arrays, notes={"experiment": json.dumps(self.experiment | {"made": made})})
         self.last = self.experiment["writer"]
 
     def _noted(self):

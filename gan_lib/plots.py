@@ -229,7 +229,7 @@ def _slope(loss, discriminator, real, fake):
 
 
 class Animation:
-    """An APNG: shown as image/png by JupyterLab, Colab and GitHub alike, and a still picture where APNG is unknown."""
+    """An APNG: plays as image/png in JupyterLab, Colab and GitHub; where APNG is unknown, in print say, its last frame."""
 
     def __init__(self, png: bytes):
         self.png = png
@@ -249,7 +249,8 @@ class Animation:
 def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size. One frame is a still picture.
 
-    seconds: duration of a round; the last frame stays a second longer. colours: size of the shared palette, which
+    seconds: duration of a round; the last frame stays a second longer, and is what a viewer of still pictures, or a
+    printer, shows. colours: size of the shared palette, which
     keeps the file small.
     Raises ValueError on no frames, on more, and on frames of something else.
     """
@@ -270,8 +271,10 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     height, width = arrays[0].shape[:2]
     stills = [film.crop((0, i * height, width, (i + 1) * height)) for i in range(len(arrays))]
     durations = [int(1000 * seconds / len(stills))] * (len(stills) - 1) + [int(1000 * seconds / len(stills)) + 1000]
-    file = io.BytesIO()
-    stills[0].save(file, "PNG", save_all=True, append_images=stills[1:], duration=durations, loop=0, optimize=True)
+    file, look = io.BytesIO(), dict(optimize=True)
+    if len(stills) > 1:  # the file's own picture is the end of the film, and no part of it
+        look |= dict(save_all=True, default_image=True, append_images=stills, duration=durations, loop=0)
+    stills[-1].save(file, "PNG", **look)
     return Animation(file.getvalue())
 
 

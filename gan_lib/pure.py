@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from flax import nnx
 
+from gan_lib.mesh import dealt
+
 MODES = "deterministic", "use_running_average"  # what nnx.Module.train and .eval set
 
 
@@ -50,7 +52,7 @@ def forward(
         _decide(module)
     else:
         module.eval()
-    y = module(*inputs)
+    y = module(*dealt(inputs))
     return y, _only(arrays(module)[1], rest)
 
 

@@ -11,9 +11,7 @@ Where there are such methods, check(data) may refuse data or return a remark, an
 """
 
 import os
-import signal
 import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -28,6 +26,8 @@ from gan_lib.arrays import as_data, check_key
 from gan_lib.device import check_room, chunk_for, compiler_options, is_convolutional
 from gan_lib.experiment import RunFile, describe
 from gan_lib.history import History, diagnosis, interruption
+from gan_lib.interrupts import Interrupt
+from gan_lib.mesh import any_process, check_mesh, dealt, everywhere, shared
 
 BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -44,6 +44,7 @@ def fit(
     every: int | None = None,
     callback: Callable[[Any], Any] | None = None,
     checkpoint: str | os.PathLike | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     progress: bool = True,
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Train a model for `steps` updates on random batches of `data`.
@@ -57,6 +58,8 @@ def fit(
     checkpoint: a file. State and history are saved there after each `every` steps, after a minute without that, and at the
         end. If it is there already, training goes on from it, up to `steps` steps after the `state` given, as if never
         stopped; the callback sees the state at which it goes on.
+    mesh: devices that share each batch, `data_parallel()` of mesh.py say; their number divides batch_size. The same key
+        draws the same batches and latents, so the result is that of one device, up to the order of sums.
     progress: a bar with the model's metrics and samples/s.
 
     Returns the new state, and a history: arrays of one entry a step, "step", the metrics, and "seconds" since the start.
@@ -74,14 +77,18 @@ def fit(
     written at the start.
     """
     data = _check(model, state, data, key, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
+    check_mesh(mesh, batch_size)
+    placed = everywhere(mesh, dict(data=data, key=key))
     every = every or steps
     chunk = min(chunk or _that_divides(every, chunk_for(state)), every)
-    run = partial(_run, model, data=data, key=key, batch_size=batch_size)
-    names = _names(model, state, data, key, batch_size=batch_size, length=next(_lengths(steps, every, chunk)))
-    with _Interrupt() as interrupt:
+    sizes = dict(batch_size=batch_size, mesh=mesh)
+    run = partial(_run, model, **placed, **sizes)
+    names = _names(model, state, **placed, **sizes, length=next(_lengths(steps, every, chunk)))
+    with Interrupt() as interrupt:
         first = int(state.step)
         file = RunFile(checkpoint, partial(describe, model, state, data, key, batch_size))
         state, past = file.resume(state)
+        state = everywhere(mesh, state)
         log = History(names, past, getattr(model, "describe", None))
         done = int(state.step) - first
         failed = None
@@ -92,7 +99,7 @@ def fit(
                 if callback:
                     interrupt.around(callback, state, log, note=done % every == 0)
                 for length in _lengths(steps, every, chunk, done):
-                    if interrupt.noted or file.trouble:
+                    if any_process(interrupt.noted or file.trouble):
                         break
                     state, metrics, failed = run(state, length=length)
                     log.add(metrics)
@@ -185,7 +192,7 @@ def _lengths(steps, every, chunk, done=0):
 # --- some steps -----------------------------------------------------------------------------------------------------
 
 
-def _advance(model, state, data, key, *, batch_size, length):
+def _advance(model, state, data, key, *, batch_size, length, mesh=None):
     """`length` steps in one compiled program: (state, metrics of shape (length,), which parts' weights are finite).
 
     The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read. And `fit`
@@ -197,9 +204,10 @@ def _advance(model, state, data, key, *, batch_size, length):
         # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
         batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
         chosen = jax.random.randint(batch_key, (batch_size,), 0, n)
-        new, metrics = model.step(state, jax.tree.map(lambda x: x[chosen], data), step_key)
+        with shared(mesh):
+            new, metrics = model.step(state, dealt(jax.tree.map(lambda x: x[chosen], data)), step_key)
         _check_step(state, new, metrics)
-        return new, OrderedDict(metrics)  # jit sorts the names of a plain one
+        return everywhere(mesh, new), OrderedDict(metrics)  # jit sorts the names of a plain one
 
     if length == 1:  # no loop around convolutions: XLA compiles those badly inside one on a CPU
         state, metrics = one(state, None)
@@ -239,7 +247,7 @@ def _finite(tree):
 @lru_cache
 def _program(convolutional):
     """`_advance`, compiled; not at import, when the device is still the reader's to choose."""
-    static = "model", "batch_size", "length"
+    static = "model", "batch_size", "length", "mesh"
     return jax.jit(_advance, static_argnames=static, compiler_options=compiler_options(convolutional))
 
 
@@ -249,10 +257,10 @@ def _names(model, state, data, key, **sizes):
     return {"step": np.arange(0)} | {name: np.zeros(0, m.dtype) for name, m in metrics.items()}
 
 
-def _run(model, state, data, key, *, batch_size, length):
+def _run(model, state, data, key, *, batch_size, length, mesh=None):
     """`length` steps, or those before the first that fails: (state, their metrics, the failed one's report or None)."""
-    program, sizes = _program(is_convolutional(state)), dict(batch_size=batch_size, length=length)
-    new, metrics, sound = program(model, state, data, key, **sizes)
+    program, sizes = _program(is_convolutional(state)), dict(batch_size=batch_size, mesh=mesh)
+    new, metrics, sound = program(model, state, data, key, **sizes, length=length)
     step = int(state.step)
     metrics = {"step": np.arange(step + 1, step + 1 + length)} | {name: np.asarray(m) for name, m in metrics.items()}
     if all(sound.values()) and all(np.isfinite(m).all() for m in metrics.values()):
@@ -262,38 +270,8 @@ def _run(model, state, data, key, *, batch_size, length):
         return state, {name: m[:0] for name, m in metrics.items()}, (last, sound)
     parts = []
     for _ in range(length):  # the chunk again, from its start, to find the step
-        state, part, failed = _run(model, state, data, key, batch_size=batch_size, length=1)
+        state, part, failed = _run(model, state, data, key, **sizes, length=1)
         parts.append(part)
         if failed:
             break
     return state, {name: np.concatenate([part[name] for part in parts]) for name in metrics}, failed
-
-
-class _Interrupt:
-    """Notes Ctrl-C instead of raising it, so that no update is cut in half; raises it inside a callback only."""
-
-    def __enter__(self):
-        self.noted = self.raising = False
-        self.main = threading.current_thread() is threading.main_thread()  # signals reach no other thread
-        if self.main:
-            self.previous = signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_):
-        if self.main:
-            signal.signal(signal.SIGINT, self.previous)
-
-    def _handle(self, *_):
-        self.noted = True
-        if self.raising:
-            raise KeyboardInterrupt
-
-    def around(self, callback, state, history, note):
-        """Call the reader's callback, and note its numbers. It may be cut short: the state is safe meanwhile."""
-        self.raising = True
-        try:
-            history.measured(callback(state), note)
-        except KeyboardInterrupt:
-            self.noted = True
-        finally:
-            self.raising = False

@@ -36,6 +36,7 @@ class Mutant(NamedTuple):
 
 TRAINING, EXPERIMENT = "gan_lib/training.py", "gan_lib/experiment.py"
 HISTORY, CHECKPOINT = "gan_lib/history.py", "gan_lib/checkpoint.py"
+INTERRUPTS, MESH = "gan_lib/interrupts.py", "gan_lib/mesh.py"
 EXERCISES, RUNNING = "gan_lib/exercises/__init__.py", "gan_lib/exercises/running.py"
 COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
@@ -45,27 +46,27 @@ MUTANTS = [
     # Training that can be stopped.
     Mutant(
         "interrupt: an update is not cut in half",
-        TRAINING, "if self.raising:", "if True:",
+        INTERRUPTS, "if self.raising:", "if True:",
         f"{IN_TRAINING} 'interrupt or stopped'",
     ),
     Mutant(
         "interrupt: a real kernel keeps what it reached",
-        TRAINING, "if self.raising:", "if True:",
+        INTERRUPTS, "if self.raising:", "if True:",
         "tests/test_interrupts.py",
     ),
     Mutant(
         "interrupt: a callback is cut short",
-        TRAINING, "if self.raising:", "if False:",
+        INTERRUPTS, "if self.raising:", "if False:",
         f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
         "interrupt: fit stops",
-        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
+        TRAINING, "interrupt.noted or file.trouble)", "file.trouble)",
         f"{IN_TRAINING} interrupt_during_the_callback",
     ),
     Mutant(
         "interrupt: Ctrl-C is the reader's again afterwards",
-        TRAINING, "signal.signal(signal.SIGINT, self.previous)", "pass",
+        INTERRUPTS, "signal.signal(signal.SIGINT, self.previous)", "pass",
         f"{IN_TRAINING} an_interrupt_keeps",
     ),
     Mutant(
@@ -363,6 +364,32 @@ MUTANTS = [
         "gan_lib/coder.py", "if lowest < low - 1e-3 or highest > high + 1e-3:", "if False:",
         f"{IN_VAE} explained",
     ),
+    # Several devices.
+    Mutant(
+        "mesh: each device draws its own latents only",
+        "gan_lib/pure.py", "module(*dealt(inputs))", "module(*inputs)",
+        "tests/test_mesh.py -k no_device",
+    ),
+    Mutant(
+        "mesh: a batch is shared out",
+        TRAINING, "with shared(mesh):", "with shared(None):",
+        "tests/test_mesh.py -k no_device",
+    ),
+    Mutant(
+        "mesh: a batch that devices do not divide is refused",
+        MESH, "if batch_size % mesh.size:", "if False:",
+        "tests/test_mesh.py -k goes_on",
+    ),
+    Mutant(
+        "mesh: an Explicit axis is refused",
+        MESH, "if mesh.axis_types[0] != AxisType.Auto:", "if False:",
+        "tests/test_mesh.py -k refused",
+    ),
+    Mutant(
+        "mesh: another number of devices goes on with a checkpoint",
+        TRAINING, "state = everywhere(mesh, state)", "pass",
+        "tests/test_mesh.py -k goes_on",
+    ),
     # What is handed over.
     Mutant(
         "refused: data that a generator cannot reach",
@@ -477,6 +504,11 @@ MUTANTS = [
     Mutant(
         "plots: a film of one frame is drawn",
         "gan_lib/plots.py", "if not 1 <= len(frames) <= 24:", "if not 2 <= len(frames) <= 24:",
+        "tests/test_plots.py -k still_picture",
+    ),
+    Mutant(
+        "plots: a film's still picture is its end",
+        "gan_lib/plots.py", "stills[-1].save(", "stills[0].save(",
         "tests/test_plots.py -k still_picture",
     ),
     Mutant(
@@ -705,6 +737,27 @@ MUTANTS = [
         "Makefile", "$(if $(dry),", "$(if ,",
         "tests/test_setup.py -k make_n",
     ),
+    Mutant(
+        "set-up: what builds the site stays",
+        ".ci/setup.sh", ' || [ "$(tail -n 1 "$venv/ready" 2>/dev/null)" = lab,test,site ]', "",
+        "tests/test_setup.py -k builds_the_site",
+    ),
+    # The site.
+    Mutant(
+        "site: new words for a picture are built into its notebook",
+        "notebooks/source/build.py", ', *alt]\n', ']\n',
+        "tests/test_site.py -k words_in_a_twin",
+    ),
+    Mutant(
+        "site: an author's words for a picture come first",
+        "site/pages.py", 'cell.metadata.get("alt") or ', "",
+        "tests/test_site.py -k authors",
+    ),
+    Mutant(
+        "site: no picture of a badge comes from elsewhere",
+        "site/pages.py", 'text = re.sub(rf"\\[!\\[{words}', 're.sub(rf"\\[!\\[{words}',
+        "tests/test_site.py -k colab",
+    ),
     # Careless readers.
     Mutant(
         "exercise: the reference stands in",
@@ -778,12 +831,12 @@ MUTANTS = [
     ),
     Mutant(
         "notebook: an interrupted training can be gone on with",
-        TRAINING, "if self.raising:", "if True:",
+        INTERRUPTS, "if self.raising:", "if True:",
         "tests/test_careless.py -k 04",
     ),
     Mutant(
         "notebook: the stop button ends a training",
-        TRAINING, "if interrupt.noted or file.trouble:", "if file.trouble:",
+        TRAINING, "interrupt.noted or file.trouble)", "file.trouble)",
         "tests/test_careless.py -k 04",
     ),
     Mutant(

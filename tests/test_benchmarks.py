@@ -136,3 +136,26 @@ def test_the_weights_that_ship_draw_all_digits_and_say_where_they_come_from(monk
     assert quality.features.digit_distance(samples).value == pytest.approx(float(notes["distance"]), rel=0.05)
     counts = np.bincount(quality.features.digit_features(samples).probs.argmax(1), minlength=10) / len(samples)
     assert counts.min() >= 0.07
+
+
+def test_scaling_counts_what_is_sent(benchmark):
+    """A dense pair sends its gradients, D's twice, for real and for fakes, 4 bytes each; alone it sends nothing."""
+    command = [sys.executable, "benchmarks/scale.py", "mlp", "8", "--cpus", "2", "--steps", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    one, two = map(json.loads, done.stdout.splitlines())
+    gradients = 1_506_448 + 2 * 566_273
+    assert (one["devices"], one["efficiency"], one["sent_mb"]) == (1, 1, 0)
+    assert two["sent_mb"] == pytest.approx(4e-6 * gradients, rel=0.01)
+    assert two["efficiency"] == pytest.approx(one["ms"] / two["ms"] / 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("mlp 8 --devices 1,64", "--devices 1,64: there are"),
+        ("mlp 0", "BATCH 0 cannot be shared by"),
+    ],
+)
+def test_scaling_refuses_what_cannot_be_shared(args, words, benchmark):
+    status, _, error = benchmark(f"scale.py {args}")
+    assert status == 2 and words in error

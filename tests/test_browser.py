@@ -31,6 +31,7 @@ ANSWER = """\
 @exercise("00.point_gradients")
 def point_gradients(score, x):
     return jax.vmap(jax.grad(lambda point: score(point[None])[0]))(x)"""
+WRONG = ANSWER.replace("vmap(jax.grad(lambda point: score(point[None])[0]))", "grad(lambda x: -score(x).sum())")
 LONG = """\
 import numpy
 from gan_lib.gan import GAN
@@ -132,7 +133,13 @@ def test_a_readers_hour(lab):
         page(f"cells[{at}].model.sharedModel.setSource('x'.repeat({width})); return 0")
         wait(lambda cut_off=cut_off: page(sideways) is cut_off, f"{width} characters", 20)
 
-    # An answer is checked, and stays when the notebook is saved.
+    # A wrong answer is told its mistake.
+    page(f"cells[{at}].model.sharedModel.setSource({json.dumps(WRONG)}); return 0")
+    page.run(at)
+    wait(lambda: "✗ 00.point_gradients" in page.shown(at), "the check of a wrong answer")
+    assert "sign is flipped" in page.shown(at)
+
+    # A right one is checked, and stays when the notebook is saved.
     page(f"cells[{at}].model.sharedModel.setSource({json.dumps(ANSWER)}); return 0")
     page.run(at)
     wait(lambda: "✓ 00.point_gradients" in page.shown(at), "the check of the answer")

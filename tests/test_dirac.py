@@ -24,17 +24,13 @@ def float64():
 # --- the fields: what each player descends, written as losses, differentiated by JAX ---------------------------------
 
 
-def f(t):
-    return -jnp.log(1 + jnp.exp(-t))
-
-
 def value(theta, psi):
-    """L(θ, ψ), eq. 1 of the paper for the game of two points: G minimises it, D maximises it."""
-    return f(psi * theta) + f(0.0)
+    """What D pays for the point 0 of the data and the fake θ, by its logits 0 and ψθ; G maximises it."""
+    return jax.nn.softplus(psi * theta) + jax.nn.softplus(0.0)
 
 
 def gap(theta, psi):
-    """The same for f(t) = t."""
+    """The same for a critic's score in place of softplus."""
     return psi * theta
 
 
@@ -43,18 +39,17 @@ def squared_speed(theta, psi):
     return sum(jax.grad(value, player)(theta, psi) ** 2 for player in (0, 1)) / 2
 
 
-def penalised(theta, psi):
-    return value(theta, psi) - SIZES["gamma"] / 2 * psi**2
-
-
 LOSSES = {  # what G descends, what D descends
-    "gan": (value, lambda t, p: -value(t, p)),
-    "nsgan": (lambda t, p: -f(-p * t), lambda t, p: -value(t, p)),
-    "wgan_clip": (gap, lambda t, p: -gap(t, p)),
-    "wgan_gp": (gap, lambda t, p: -gap(t, p) + SIZES["weight"] / 2 * (jnp.sign(p) * p - SIZES["target"]) ** 2),
-    "r1": (value, lambda t, p: -penalised(t, p)),
+    "gan": (lambda t, p: -value(t, p), value),
+    "nsgan": (lambda t, p: jax.nn.softplus(-p * t), value),
+    "wgan_clip": (lambda t, p: -gap(t, p), gap),
+    "wgan_gp": (
+        lambda t, p: -gap(t, p),
+        lambda t, p: gap(t, p) + SIZES["weight"] / 2 * (jnp.sign(p) * p - SIZES["target"]) ** 2,
+    ),
+    "r1": (lambda t, p: -value(t, p), lambda t, p: value(t, p) + SIZES["gamma"] / 2 * p**2),
     "consensus": tuple(
-        lambda t, p, sign=sign: sign * value(t, p) + SIZES["gamma"] * squared_speed(t, p) for sign in (1, -1)
+        lambda t, p, sign=sign: sign * value(t, p) + SIZES["gamma"] * squared_speed(t, p) for sign in (-1, 1)
     ),
 }
 
@@ -73,8 +68,8 @@ def test_every_method_is_checked():
 
 
 def test_fields_are_exact_far_out():
-    np.testing.assert_allclose(field("gan")(100.0, 100.0), 0, atol=1e-300)
-    np.testing.assert_allclose(field("gan")(-100.0, 100.0), (-100, -100), rtol=1e-15)
+    np.testing.assert_allclose(field("gan")(-100.0, 100.0), 0, atol=1e-300)
+    np.testing.assert_allclose(field("gan")(100.0, 100.0), (100, -100), rtol=1e-15)
     assert np.isfinite(field("consensus")(-50.0, 50.0)).all()
 
 
@@ -90,9 +85,10 @@ def test_steps_follow_the_field(method, alternating):
     assert path.dtype == np.float64
     assert path[0].tolist() == [0.9, -0.5]
     for (theta, psi), (new_theta, new_psi) in itertools.pairwise(path):
-        assert new_theta == pytest.approx(theta + 0.3 * move(theta, psi)[0], rel=1e-14)
-        moved = psi + 0.3 * move(new_theta if alternating else theta, psi)[1]
+        moved = psi + 0.3 * move(theta, psi)[1]
         assert new_psi == pytest.approx(np.clip(moved, -0.6, 0.6) if method == "wgan_clip" else moved, rel=1e-14)
+        moved = theta + 0.3 * move(theta, new_psi if alternating else psi)[0]
+        assert new_theta == pytest.approx(moved, rel=1e-14)
 
 
 def test_defaults_are_the_documented_ones():
@@ -116,7 +112,7 @@ def test_each_parameter_belongs_to_its_methods():
 
 
 def test_a_field_of_your_own():
-    path = trajectory(lambda theta, psi: (-psi, theta), step_size=0.1, steps=20, alternating=True)
+    path = trajectory(lambda theta, psi: (psi, -theta), step_size=0.1, steps=20, alternating=True)
     np.testing.assert_array_equal(
         path, trajectory("wgan_clip", clip=math.inf, step_size=0.1, steps=20, alternating=True)
     )
@@ -225,12 +221,12 @@ def measured_rate(method, **options):
 
 
 def predicted_rate(method, h, alternating, **options):
-    """Spectral radius of the update's Jacobian at 0: [θ moves, ψ moves at the new θ], or both at once."""
+    """Spectral radius of the update's Jacobian at 0: [ψ moves, θ moves at the new ψ], or both at once."""
     move = field(method, **options)
     e = 1e-5
     jacobian = np.transpose([np.subtract(move(*point), move(*-point)) / (2 * e) for point in e * np.eye(2)])
     theta, psi = np.eye(2) + h * np.diag([1, 0]) @ jacobian, np.eye(2) + h * np.diag([0, 1]) @ jacobian
-    update = psi @ theta if alternating else np.eye(2) + h * jacobian
+    update = theta @ psi if alternating else np.eye(2) + h * jacobian
     return abs(np.linalg.eigvals(update)).max()
 
 

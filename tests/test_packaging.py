@@ -1,6 +1,7 @@
 """pyproject.toml, constraints.txt, environment.yml, Makefile, README.md and tests/mutants.py keep up with each other."""
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import tomllib
@@ -26,6 +27,7 @@ SYSTEMS = {
     "windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt", "platform_machine": "AMD64"},
 }
 EXTRAS = ("lab", "test")  # what `make` installs
+WITH_SITE = (*EXTRAS, "site")  # what `make site` installs
 
 
 def text(name):
@@ -53,9 +55,9 @@ def pins(python, system):
     return found
 
 
-def direct():
+def direct(extras=EXTRAS):
     """All that pyproject.toml asks for by name in a set-up."""
-    extras = [requirement for extra in EXTRAS for requirement in PROJECT["optional-dependencies"][extra]]
+    extras = [requirement for extra in extras for requirement in PROJECT["optional-dependencies"][extra]]
     return [Requirement(r) for r in PROJECT["dependencies"] + extras + SETTINGS["build-system"]["requires"]]
 
 
@@ -63,7 +65,7 @@ def direct():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_direct_dependency_is_pinned_within_its_range(python, system):
     pinned = pins(python, system)
-    for requirement in direct():
+    for requirement in direct(WITH_SITE):
         assert requirement.name in pinned, f"{requirement.name}: run `make constraints`"
         assert pinned[requirement.name] in requirement.specifier, requirement
     assert pinned["jax"] == pinned["jaxlib"]
@@ -71,7 +73,8 @@ def test_every_direct_dependency_is_pinned_within_its_range(python, system):
 
 def test_every_package_of_this_installation_is_pinned():
     pinned, seen = {pin.name for pin in CONSTRAINTS}, set()
-    queue = [(r.name, frozenset(r.extras)) for r in direct() if r.name != "setuptools"]
+    asked = direct(WITH_SITE if importlib.util.find_spec("sphinx_book_theme") else EXTRAS)
+    queue = [(r.name, frozenset(r.extras)) for r in asked if r.name != "setuptools"]
     while queue:
         name, extras = queue.pop()
         if (name, extras) in seen:
@@ -110,7 +113,7 @@ def test_extras_for_accelerators_ask_for_the_same_jax():
 
 
 def test_no_upper_caps():
-    specifiers = [SpecifierSet(PROJECT["requires-python"]), *(r.specifier for r in direct())]
+    specifiers = [SpecifierSet(PROJECT["requires-python"]), *(r.specifier for r in direct(WITH_SITE))]
     for one in (one for specifier in specifiers for one in specifier):
         assert one.operator == ">=", one
 
@@ -124,13 +127,13 @@ def test_environment_yml_is_the_same_set_up():
     assert python == SpecifierSet(f">={lowest},<3.{int(highest[2:]) + 1}")
     assert "pip" in packages
     assert pip["pip"] == ["-c constraints.txt", f"-e .[{','.join(EXTRAS)}]"]
-    assert f'"--editable", ".[{",".join(EXTRAS)}]"' in text(".ci/install.py")
+    assert re.findall(r"^ *extras=(.+)$", text(".ci/setup.sh"), re.MULTILINE) == [",".join(EXTRAS), ",".join(WITH_SITE)]
 
 
 def test_constraints_are_made_from_what_a_set_up_asks_for():
     """Dependencies and extras come from pyproject.toml, the build backend through the standard input of uv."""
     recipe = re.search(r"^constraints:.*\n((?:\t.*\n)+)", text("Makefile"), re.MULTILINE)[1]
-    assert re.findall(r"--extra (\w+)", recipe) == list(EXTRAS)
+    assert re.findall(r"--extra (\w+)", recipe) == list(WITH_SITE)
     assert re.search(r"sed .*requires = .* pyproject\.toml \|", recipe)
     assert "--universal" in recipe
     assert f"--python-version {PYTHONS[0]}" in recipe
@@ -161,10 +164,10 @@ def test_the_readme_and_ci_name_targets_that_exist():
     assert {"lab", "test", "run", "notebooks", "lint", "format", "test-floor", "test-newest", "help"} <= targets
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text("README.md"), re.MULTILINE))
     assert {"lab", "test"} <= named <= targets
-    assert re.search(r"^make test$", text(".ci/run"), re.MULTILINE)
+    assert re.search(r"^make site\nmake test$", text(".ci/run"), re.MULTILINE)
     assert "make test-newest" in text(".ci/run")
     listed = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
-    assert targets - listed == {"published", "setup", "setup-floor", "setup-newest"}
+    assert targets - listed == {"published", "setup", "setup-site", "setup-floor", "setup-newest"}
 
 
 def test_the_readme_installs_what_make_installs():

@@ -281,11 +281,19 @@ def test_an_animation_is_an_apng_of_all_frames(tmp_path):
     film.save(tmp_path / "film.png")
     png = Image.open(io.BytesIO(film._repr_png_()))
     assert (tmp_path / "film.png").read_bytes() == film._repr_png_()
-    assert (png.n_frames, png.size, png.info["loop"]) == (3, (30, 20), 0)
+    assert (png.n_frames, png.size, png.info["loop"]) == (4, (30, 20), 0)  # a still picture, then the film
     for i, frame in enumerate(frames):
-        png.seek(i)
+        png.seek(i + 1)
         assert png.info["duration"] == (500 if i < 2 else 1500)
         np.testing.assert_allclose(np.asarray(png.convert("RGB")), frame, atol=2)
+
+
+def test_the_still_picture_of_a_film_is_its_last_frame():
+    """What print, PDF and a preview show, which know only the PNG around the APNG."""
+    frames = [np.full((20, 30, 3), shade, np.uint8) for shade in (0, 120, 250)]
+    png = Image.open(io.BytesIO(plots.animation(frames).png))
+    assert png.default_image
+    np.testing.assert_allclose(np.asarray(png.convert("RGB")), frames[-1], atol=2)
 
 
 def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
@@ -297,7 +305,7 @@ def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
     for i, role in enumerate(roles):
         frames[1][10:14, 10 * i + 10 : 10 * i + 14] = role
     png = Image.open(io.BytesIO(plots.animation(frames).png))
-    png.seek(1)
+    png.seek(2)
     shown = np.asarray(png.convert("RGB"))
     for i, role in enumerate(roles):
         np.testing.assert_allclose(shown[12, 10 * i + 12], role, atol=12)
@@ -306,7 +314,7 @@ def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
 def test_figures_make_frames():
     film = plots.animation([plots.losses(HISTORY), plots.losses(HISTORY, reference=False)])
     png = Image.open(io.BytesIO(film.png))
-    assert png.n_frames == 2
+    assert png.n_frames == 3
     assert png.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 

@@ -24,7 +24,8 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         wheel.writestr("gan_lib-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("gan_lib-1.dist-info/RECORD", "")
         wheel.writestr("gan_lib-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: gan_lib\\nVersion: 1\\n"
-            "Provides-Extra: lab\\nProvides-Extra: test\\nRequires-Dist: stand-in\\n")
+            "Provides-Extra: lab\\nProvides-Extra: test\\nProvides-Extra: site\\n"
+            "Requires-Dist: stand-in\\n")
     return "gan_lib-1-py3-none-any.whl"
 """
 PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
@@ -60,26 +61,26 @@ def course(tmp_path_factory):
     return folder
 
 
-def start(course, settings, index=True):
+def start(course, settings, index=True, options=()):
     """A set-up that runs. index: the packages are found. Else no setting but those given."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
     environ |= {"PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull}
     if index:
         environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(course.parent / "mirror")}
     return subprocess.Popen(
-        ["sh", ".ci/setup.sh", ".venv", "constraints.txt"], cwd=course, env=environ | settings,
+        ["sh", ".ci/setup.sh", ".venv", "constraints.txt", *options], cwd=course, env=environ | settings,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def set_up(course, settings, index=True):
+def set_up(course, settings, index=True, options=()):
     """(what stops make, or nothing; what else is said) of a set-up that has something to do."""
     if (course / ".venv").exists():  # emptied and called older: quicker to update than to make another
         (course / ".venv" / "ready").write_text(f"{course.resolve()}\nsomething older\n")
         for path in packages(course).glob("*"):
             if not path.name.startswith(("pip", "setuptools")):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with start(course, settings, index) as running:
+    with start(course, settings, index, options) as running:
         return running.communicate(timeout=120)
 
 
@@ -188,6 +189,24 @@ def test_not_ready_while_an_import_fails(course, tmp_path):
     assert not (course / ".venv" / "ready").exists()
 
 
+@slow
+@unix
+def test_what_builds_the_site_comes_when_asked_for_and_then_stays(course, tmp_path):
+    said, _ = set_up(course, {}, options=["--site"])
+    assert re.match(r"pip has installed the packages, but check_jsonschema cannot be imported ", said)
+    mirror = stand_in(tmp_path / "mirror", INSTALL["MODULES"] + INSTALL["SITE"])
+    assert set_up(course, {"PIP_FIND_LINKS": str(mirror)}, options=["--site"])[0] == ""
+    assert is_ready(course)
+    for options in ([], ["--site"]):
+        with start(course, {}, options=options) as again:
+            assert again.communicate() == ("", "")  # there is nothing to do
+    (course / "constraints.txt").write_text("stand-in==1\n# newer\n")
+    with start(course, {"PIP_FIND_LINKS": str(mirror)}) as update:
+        assert update.communicate()[0] == ""
+    assert (course / ".venv" / "ready").read_text().endswith("lab,test,site\n")
+    shutil.rmtree(course / ".venv")
+
+
 def test_a_reason_is_never_empty():
     assert INSTALL["reason"]("", 2) == "it ended without a word (pip's exit status is 2)"
     assert INSTALL["reason"]("\n  MemoryError\n\n", 1) == "MemoryError (pip's exit status is 1)"
@@ -195,7 +214,7 @@ def test_a_reason_is_never_empty():
 
 
 @unix
-@pytest.mark.parametrize("target", ["lab", "test", "test-floor", "setup"])
+@pytest.mark.parametrize("target", ["lab", "test", "test-floor", "site", "setup"])
 def test_make_n_only_shows_what_would_be_done(course, tmp_path, target):
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "constraints.txt", tmp_path)
@@ -214,12 +233,12 @@ def imported(text):
 
 
 def test_a_set_up_tries_all_that_the_course_imports():
-    folders = ("gan_lib", "tests", "benchmarks", "notebooks/source", ".ci")
+    folders = ("gan_lib", "tests", "benchmarks", "notebooks/source", "site", ".ci")
     programs = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     names = set().union(*(imported(path.read_text(encoding="utf-8")) for path in programs))
     for twin in (ROOT / "notebooks" / "source").glob("*.md"):
         cells = jupytext.read(twin).cells
         names |= imported("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
     own = {path.stem for path in programs} | {"gan_lib"}
-    optional = {"torch", "torch_fidelity", "torchvision", "tensorflow"}
+    optional = {*INSTALL["SITE"], "torch", "torch_fidelity", "torchvision", "tensorflow"}
     assert names - own - optional - set(sys.stdlib_module_names) - set(INSTALL["MODULES"]) == set()

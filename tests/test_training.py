@@ -456,7 +456,7 @@ def test_chunks_divide_the_steps_between_callbacks_where_they_can(monkeypatch, e
 
     lengths, names = [], train(steps=1)[1].keys() - {"seconds"}
 
-    def run(model, state, data, key, *, batch_size, length):
+    def run(model, state, data, key, *, batch_size, length, mesh):
         lengths.append(length)
         metrics = dict.fromkeys(names, np.ones(length))
         return state._replace(step=state.step + length), metrics | {"step": np.arange(length)}, None

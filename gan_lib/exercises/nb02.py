@@ -11,6 +11,7 @@ from jax.nn import sigmoid, softplus
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.as_used import jitted, no_loop
+from gan_lib.exercises.cases import recognised
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
 from gan_lib.gan import Pair
 
@@ -271,298 +272,6 @@ def slopes(psi, theta, real, noise):
     return in_psi, -psi * sigmoid(-psi * fake).mean()
 
 
-# --- 02.discriminator_loss ------------------------------------------------------------------------------------------
-
-
-def check_loss(fn, loss_of, slopes_of, suspects_of):
-    """What both losses have to stand: batches of equal and other sizes, logits of ±200, and jit and grad around them.
-
-    loss_of, slopes_of: (real, fake) -> the loss, its gradients in both; suspects_of: also the loss -> wrong ones.
-    """
-    rng = np.random.default_rng(2)
-    for n_real, n_fake in [(6, 6), (4, 9)]:
-        real, fake = batch(rng, n_real), batch(rng, n_fake)
-        expected = loss_of(real, fake)
-        got = of_any_sizes(fn, jnp.asarray(real), jnp.asarray(fake))
-        recognise(got, *suspects_of(real, fake, expected), right=expected)
-        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
-            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
-        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
-    where = "the step differentiates it, compiled by jit"
-    no_loop(fn, (), (), where=where, n=256)
-    # 0 is among the logits of no gradient: max(s, 0) + log1p(e^−|s|), right elsewhere, has a corner there.
-    large = np.float32([-200.0, 3.0, -0.5, 1.0, 200.0])
-    unstable(fn(jnp.asarray(large), jnp.asarray(-large)), loss_of(large, -large))
-    compiled = jax.jit(jax.value_and_grad(fn, argnums=(0, 1)))
-    for logits in [(real, fake), (large, -large[1:])]:
-        inputs = dict(zip(("real_logits", "fake_logits"), logits, strict=True))
-        got, slopes = jitted(compiled, *map(jnp.asarray, logits), where=where)
-        same(got, loss_of(*logits), inputs=inputs, atol=1e-3)
-        for name, slope, right in zip(inputs, slopes, slopes_of(*logits), strict=True):
-            if np.any(right) and not np.any(slope):
-                whom = {"real_logits": "the real logits", "fake_logits": "the fakes"}[name]
-                raise Mistake(
-                    f"The value is right, but no gradient reaches {whom}: is there a stop_gradient in the way?"
-                )
-            if not np.isfinite(slope).all():
-                raise Mistake(
-                    f"The value is right, but its gradient in {name} is NaN for ±200: `jnp.where` differentiates also "
-                    "the branch that it does not take, and that one overflows. Use softplus, which is safe everywhere."
-                )
-            same(slope, right, inputs=inputs, atol=1e-4, what=f"gradient in {name}")
-    real, fake = jnp.zeros(5), jnp.zeros(3)
-    same(fn(real, fake), loss_of(*map(np.asarray, (real, fake))), inputs={"logits": "all 0"}, atol=1e-4)
-
-
-def unstable(got, expected):
-    """Raise a Mistake if a loss, right for small logits, is not right for large ones."""
-    if not np.isfinite(np.asarray(got, float)):
-        raise Mistake(
-            f"Right for small logits, but {float(got)} for ±200: there e^200 overflows, and where σ(s) or 1 − σ(s) rounds "
-            "to 0, its log is −inf. With softplus: −log σ(s) = softplus(−s), and −log(1 − σ(s)) = softplus(s)."
-        )
-    if abs(np.asarray(got, float) - expected) > 1:
-        raise Mistake(
-            f"Right for small logits, but {float(got):.1f} instead of {expected:.1f} for ±200. A clip, or an epsilon "
-            "inside the log, hides the −inf, and the gradient with it. Use softplus."
-        )
-
-
-def least(logits, target):
-    """Mean squared distance from a target."""
-    return ((logits - target) ** 2).mean()
-
-
-def check_discriminator_loss(fn):
-    def suspects(real, fake, expected):
-        on_real, on_fake = plus(-real).mean(), plus(fake).mean()
-        both = np.concatenate([plus(-real), plus(fake)])
-        return [
-            (-expected, "The sign is lost: minimising this trains D to be wrong. Both halves are costs, ≥ 0."),
-            (
-                plus(real).mean() + plus(-fake).mean(),
-                "The labels are swapped: this is low when D calls real samples fake, and fakes real.",
-            ),
-            (
-                on_real + plus(-fake).mean(),
-                "Your second half is −log D of the fakes, which is G's goal. D pays −log(1 − D) = softplus(s) for a fake.",
-            ),
-            (
-                plus(real).mean() + on_fake,
-                "Your first half is −log(1 − D) of the real samples. D pays −log D = softplus(−s) for a real one.",
-            ),
-            (
-                expected / 2,
-                "You average the two halves. D's loss is their sum: 2 log 2, not log 2, for a D that guesses.",
-            ),
-            (2 * expected, "Twice the loss: each half counts once."),
-            (both.mean(), "One mean over both batches: D's loss is a mean over the real plus a mean over the fakes."),
-            (2 * both.mean(), "Right only for batches of one size: take a mean over each batch, then add."),
-            (on_real, "The half on the fakes is missing: a D that calls everything real would be perfect."),
-            (on_fake, "The half on the real samples is missing: a D that calls everything fake would be perfect."),
-            (plus(-fake).mean(), "This is −log D of the fakes, which is G's loss, and no real sample is in it."),
-            (on_real - on_fake, "You subtract the fake half. Both are costs: add them."),
-            (on_fake - on_real, "You subtract the real half. Both are costs: add them."),
-            *[
-                (value, "You sum over one of the batches: take the mean of both.")
-                for value in (on_real + plus(fake).sum(), plus(-real).sum() + on_fake)
-            ],
-            (on_real / 2 + on_fake, "Only one half is halved: add the two as they are."),
-            (on_real + on_fake / 2, "Only one half is halved: add the two as they are."),
-            (plus(-real).sum() + plus(fake).sum(), "You sum over the batch: the loss would grow with its size."),
-            (
-                plus(-sigma(real)).mean() + plus(sigma(fake)).mean(),
-                "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid already.",
-            ),
-            (expected / np.log(2), "Your logarithm has base 2. The loss has the natural one."),
-            (
-                -np.log(sigma(real).mean()) - np.log(sigma(-fake).mean()),
-                "You take the log of a mean. Take the log for each sample, then the mean.",
-            ),
-            (
-                np.maximum(0, -real).mean() + np.maximum(0, fake).mean(),
-                "This is a relu, softplus with a corner: near 0 it is lower by up to log 2. Use softplus.",
-            ),
-            (
-                plus(fake.mean() - real).mean() + plus(fake - real.mean()).mean(),
-                "This is a relativistic loss, which compares real and fake. Here each logit counts by itself.",
-            ),
-            (
-                plus(-real.mean()) + plus(fake.mean()),
-                "You take the mean of the logits, and the loss of that. Take the loss of each, then the mean.",
-            ),
-            *[
-                (value, "The log is missing: D pays −log of its probabilities, and this is in the probabilities.")
-                for value in (
-                    -sigma(real).mean() - sigma(-fake).mean(),
-                    sigma(-real).mean() + sigma(fake).mean(),
-                    sigma(fake).mean() - sigma(real).mean(),
-                )
-            ],
-            *[
-                (
-                    share * on_real + (1 - share) * plus(real).mean() + on_fake,
-                    f"You smooth the labels of the real samples to {share}. Here −E[log D(x)] is asked for as it is.",
-                )
-                for share in (0.9, 0.8)
-            ],
-            *[
-                (
-                    value,
-                    f"This is the loss of another GAN ({name}). Here −E[log D(x)] − E[log(1 − D(G(z)))] is asked for.",
-                )
-                for name, value in (
-                    ("Wasserstein", fake.mean() - real.mean()),
-                    ("hinge", np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()),
-                    ("least squares", least(real, 1) + least(fake, 0)),
-                    ("least squares", (least(real, 1) + least(fake, 0)) / 2),
-                )
-            ],
-            *[
-                (plus(-real) + plus(fake), "You return one number a sample: the means are missing.")
-                for _ in range(len(real) == len(fake))
-            ],
-        ]
-
-    check_loss(
-        fn,
-        lambda real, fake: plus(-real).mean() + plus(fake).mean(),
-        lambda real, fake: (-sigma(-real) / len(real), sigma(fake) / len(fake)),
-        suspects,
-    )
-
-
-@define(
-    "02.discriminator_loss",
-    difficulty=1,
-    minutes=3,
-    check=check_discriminator_loss,
-    hints=(
-        "Two halves, each a mean over its own batch: what D pays for real samples, and what it pays for fakes.",
-        "−log D(x) for a real sample, −log(1 − D(G(z))) for a fake, with D = σ(s). "
-        "Typed like that it overflows. The two identities above the exercise turn both logs into softplus.",
-        "Mean of softplus(−real_logits), plus mean of softplus(fake_logits).",
-    ),
-)
-def discriminator_loss(real_logits, fake_logits):
-    """−E[log D(x)] − E[log(1 − D(G(z)))] from logits (B,), (M,).
-
-    A scalar ≥ 0, finite for any logits.
-    """
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
-
-
-# --- 02.generator_loss ----------------------------------------------------------------------------------------------
-
-
-def check_generator_loss(fn):
-    def suspects(real, fake, expected):
-        d_loss = plus(-real).mean() + plus(fake).mean()
-        return [
-            (
-                plus(-real).mean(),
-                "This is −log D of the real samples. G has no part in them, so no gradient reaches it: use fake_logits.",
-            ),
-            (
-                plus(real).mean(),
-                "This is −log(1 − D) of the real samples. G has no part in them, so no gradient reaches it: use "
-                "fake_logits.",
-            ),
-            (-expected, "The sign is turned: minimising E[log D(G(z))] teaches G to be caught."),
-            (
-                -plus(fake).mean(),
-                "This is E[log(1 − D(G(z)))], the saturating loss: right in the minimax game, but its slope fades "
-                "where D rejects. Here −E[log D(G(z))] is asked for.",
-            ),
-            (
-                plus(fake).mean(),
-                "This is −E[log(1 − D(G(z)))], what D pays for fakes: minimising it teaches G to be caught.",
-            ),
-            (-d_loss, "This is minus D's loss. Here −E[log D(G(z))] is asked for: one half, and the other log."),
-            (d_loss, "This is D's loss: minimising it, G would help D."),
-            *[
-                (
-                    plus(sign * real).mean() + expected,
-                    "The real samples are in it: −E[log D(G(z))] is one mean, over the fakes.",
-                )
-                for sign in (-1, 1)
-            ],
-            (expected / 2, "Where does the ½ come from? There is one mean, over the fakes."),
-            (2 * expected, "Twice the loss: there is one mean, over the fakes."),
-            (
-                plus(-fake).sum() / len(real),
-                "You divide by the number of real samples: take the mean over the fakes.",
-            ),
-            (
-                np.concatenate([plus(-real), plus(-fake)]).mean(),
-                "The real samples are in it: −E[log D(G(z))] is one mean, over the fakes.",
-            ),
-            *[
-                (
-                    value,
-                    "This is a relativistic loss, which compares real and fake. Here the fakes count by themselves.",
-                )
-                for value in (plus(real.mean() - fake).mean(), plus(real.mean() - fake.mean()))
-            ],
-            (
-                np.maximum(0, -fake).mean(),
-                "This is a relu, softplus with a corner: near 0 it is lower by up to log 2. Use softplus.",
-            ),
-            (plus(-fake).sum(), "You sum over the batch: the loss would grow with its size."),
-            (plus(-sigma(fake)).mean(), "A sigmoid too many: the inputs are logits, and softplus holds the sigmoid."),
-            (plus(-fake.mean()), "You take the mean of the logits, and the loss of that: take the loss of each first."),
-            (-np.log(sigma(fake).mean()), "You take the log of the mean. Take the log of each D(G(z)), then the mean."),
-            (expected / np.log(2), "Your logarithm has base 2. The loss has the natural one."),
-            (-sigma(fake).mean(), "This is −E[D(G(z))]: the log is missing."),
-            (sigma(-fake).mean(), "This is E[1 − D(G(z))]: the log is missing."),
-            (sigma(fake).mean(), "This is E[D(G(z))]: the log and its minus are missing."),
-            (
-                -fake.mean(),
-                "This is −E[logit], the loss of another GAN (Wasserstein). Here −E[log D(G(z))] is asked for.",
-            ),
-            (fake.mean(), "This is E[logit]: neither the log of a probability, nor what G wants small."),
-            *[
-                (value, "This is the loss of another GAN (least squares). Here −E[log D(G(z))] is asked for.")
-                for value in (least(fake, 1), least(fake, 1) / 2)
-            ],
-            (
-                np.maximum(0, 1 - fake).mean(),
-                "This is the hinge loss of another GAN. Here −E[log D(G(z))] is asked for.",
-            ),
-            *[
-                (
-                    share * expected + (1 - share) * plus(fake).mean(),
-                    f"You smooth the labels to {share}. Here −E[log D(G(z))] is asked for as it is.",
-                )
-                for share in (0.9, 0.8)
-            ],
-            (plus(-fake), "You return one number a sample: the mean is missing."),
-        ]
-
-    check_loss(
-        fn,
-        lambda real, fake: plus(-fake).mean(),
-        lambda real, fake: (np.zeros(len(real)), -sigma(-fake) / len(fake)),
-        suspects,
-    )
-
-
-@define(
-    "02.generator_loss",
-    difficulty=1,
-    minutes=2,
-    check=check_generator_loss,
-    hints=(
-        "G can only move its fakes, and wants D to call them real: what does D pay for a real sample?",
-        "−log D(G(z)), a mean over the fakes. In terms of the logit s of a fake: −log σ(s).",
-        "Mean of softplus(−fake_logits). real_logits is there for losses that compare the two; this one ignores it.",
-    ),
-)
-def generator_loss(real_logits, fake_logits):
-    """−E[log D(G(z))] from the logits of the fakes (B,): a scalar ≥ 0."""
-    return softplus(-fake_logits).mean()
-
-
 # --- 02.step --------------------------------------------------------------------------------------------------------
 
 # The check plays a game whose every update has a closed form. G: fake = shift + scale·z. D: logit = x·w + b. The
@@ -618,7 +327,7 @@ def logits(name, *both):
             )
 
 
-def moved(params, opt, gradients):
+def descended(params, opt, gradients):
     """(new params, new opt) by the toy's optimiser, in float64."""
     opt = {name: 0.5 * opt[name] + gradients[name] for name in opt}
     return {name: params[name] - 0.1 * opt[name] for name in params}, opt
@@ -696,7 +405,7 @@ def check_step(fn):
 
     def after_d(z):
         slope = d_slope(params.discriminator, real, fakes(params.generator, z))
-        return moved(params.discriminator, opt.discriminator, slope)
+        return descended(params.discriminator, opt.discriminator, slope)
 
     z_d = next((z for z in zs if close(d, after_d(z)[0])), None)
     if z_d is None:
@@ -705,7 +414,7 @@ def check_step(fn):
     check_opt("D", d_opt, opt.discriminator, after_d(z_d)[1])
 
     def after_g(z):
-        return moved(params.generator, opt.generator, g_slope(new_d, params.generator, z, scores(new_d, real)))
+        return descended(params.generator, opt.generator, g_slope(new_d, params.generator, z, scores(new_d, real)))
 
     z_g = next((z for z in [z_d, *zs] if close(g, after_g(z)[0])), None)
     if z_g is None:
@@ -763,17 +472,17 @@ def check_opt(player, got, old, expected):
 
 def slips(player, old, m, right):
     """(wrong update, message) for what goes wrong with game.descend for either player, whose gradient is right."""
-    once, opt = moved(old, m, right)
+    once, opt = descended(old, m, right)
     wrong = "game.descend takes the gradients, the optimiser state and the parameters, in this order. "
     return [
         (
             {name: old[name] - right[name] for name in old},
             f"{player}'s update is its bare gradient. Leave it to game.descend, which knows the optimiser.",
         ),
-        (moved(old, right, m)[0], wrong + f"For {player} you exchange the first two."),
-        (moved(m, old, right)[0], wrong + f"For {player} you exchange the last two."),
-        (moved(right, m, old)[0], wrong + f"For {player} you exchange the first and the last."),
-        (moved(once, opt, right)[0], f"{player} moves twice along its gradient. One step each."),
+        (descended(old, right, m)[0], wrong + f"For {player} you exchange the first two."),
+        (descended(m, old, right)[0], wrong + f"For {player} you exchange the last two."),
+        (descended(right, m, old)[0], wrong + f"For {player} you exchange the first and the last."),
+        (descended(once, opt, right)[0], f"{player} moves twice along its gradient. One step each."),
         (opt, f"As new parameters of {player} you return its optimiser state: game.descend returns parameters first."),
     ]
 
@@ -786,37 +495,37 @@ def explain_d(d, params, opt, real, zs):
     for z in zs:
         right = d_slope(old, real, fakes(g, z))
         swapped = d_slope(old, fakes(g, z), real)
-        later = [moved(g, opt.generator, g_slope(old, g, other, scores(old, real)))[0] for other in zs]
-        once, m_once = moved(old, m, right)
+        later = [descended(g, opt.generator, g_slope(old, g, other, scores(old, real)))[0] for other in zs]
+        once, m_once = descended(old, m, right)
         recognise(
             d,
             *slips("D", old, m, right),
             (
-                moved(once, m_once, d_slope(once, real, fakes(g, z)))[0],
+                descended(once, m_once, d_slope(once, real, fakes(g, z)))[0],
                 "D moves twice. One step of D, then one of G.",
             ),
             (
-                moved(old, m, turned(right))[0],
+                descended(old, m, turned(right))[0],
                 "D climbs its loss: it gets worse at its job. Descend, with game.descend.",
             ),
             (
-                moved(old, m, swapped)[0],
+                descended(old, m, swapped)[0],
                 "D learns the labels swapped, real for fake: game.d_loss takes the logits of the real samples first.",
             ),
             (
-                moved(old, m, helpful(old, real, fakes(g, z)))[0],
+                descended(old, m, helpful(old, real, fakes(g, z)))[0],
                 "D descends G's loss, so it helps G. D's own is game.d_loss.",
             ),
             *[
                 (
-                    moved(old, m, d_slope(old, *halves))[0],
+                    descended(old, m, d_slope(old, *halves))[0],
                     "D sees one kind of sample twice. It takes the logits of the real samples and those of the fakes.",
                 )
                 for halves in ((real, real), (fakes(g, z), fakes(g, z)))
             ],
             *[
                 (
-                    moved(old, m, {"w": score @ x, "b": score.sum()})[0],
+                    descended(old, m, {"w": score @ x, "b": score.sum()})[0],
                     f"D learns from the {whom} alone: is there a stop_gradient around the other logits?",
                 )
                 for whom, x, score in (
@@ -825,22 +534,22 @@ def explain_d(d, params, opt, real, zs):
                 )
             ],
             (
-                moved(old, m, d_slope(old, real, z))[0],
+                descended(old, m, d_slope(old, real, z))[0],
                 "D is shown the latents z in place of fakes: make those with game.generate(g, z).",
             ),
             (
-                moved(old, m, turned(right, 0.0))[0],
+                descended(old, m, turned(right, 0.0))[0],
                 "The gradient of D's loss is 0: are the logits computed with the parameters you differentiate in?",
             ),
             *[
                 (
-                    moved(old, m, d_slope(old, real, fakes(new, other)))[0],
+                    descended(old, m, d_slope(old, real, fakes(new, other)))[0],
                     "G has moved before D: D meets the fakes of the new G. D comes first, then G against the new D.",
                 )
                 for new, other in product(later, zs)
             ],
         )
-    same(d, moved(old, m, d_slope(old, real, fakes(g, zs[0])))[0], atol=1e-4, what="new discriminator")
+    same(d, descended(old, m, d_slope(old, real, fakes(g, zs[0])))[0], atol=1e-4, what="new discriminator")
 
 
 def explain_g(g, params, opt, real, zs, new):
@@ -852,7 +561,7 @@ def explain_g(g, params, opt, real, zs, new):
         g,
         (old, "G has not moved: you return the parameters that came in. Return the new ones."),
         (
-            moved(old, m, nothing)[0],
+            descended(old, m, nothing)[0],
             "The gradient of G's loss is 0. Make the fakes inside the function that you differentiate, from the "
             "parameters it is given, uncut by stop_gradient.",
         ),
@@ -865,24 +574,24 @@ def explain_g(g, params, opt, real, zs, new):
             g,
             *slips("G", old, m, right),
             (
-                moved(old, m, g_slope(first, old, z, scores(first, real)))[0],
+                descended(old, m, g_slope(first, old, z, scores(first, real)))[0],
                 "G's gradient comes from the old D. D moves first, and G descends against the new D.",
             ),
             (
-                moved(old, m, g_slope(new, old, z, scores(first, real)))[0],
+                descended(old, m, g_slope(new, old, z, scores(first, real)))[0],
                 "The real logits in G's loss come from the old D: game.g_loss compares both, so judge both by the new D.",
             ),
             (
-                moved(old, m, g_slope(first, old, z, on_real))[0],
+                descended(old, m, g_slope(first, old, z, on_real))[0],
                 "The fakes in G's loss are judged by the old D: G descends against the new D.",
             ),
             (
-                moved(old, m, {"shift": pull.sum(0), "scale": (pull * z).sum(0)})[0],
+                descended(old, m, {"shift": pull.sum(0), "scale": (pull * z).sum(0)})[0],
                 "G's loss gets fake and real exchanged: give game.g_loss the real logits first.",
             ),
             *[
                 (
-                    moved(old, m, g_slope(new, old, z, other))[0],
+                    descended(old, m, g_slope(new, old, z, other))[0],
                     "The first argument of game.g_loss is not the logits of the real samples. Some losses compare the two: "
                     "give it game.judge(d, real).",
                 )
@@ -890,26 +599,29 @@ def explain_g(g, params, opt, real, zs, new):
             ],
             *[
                 (
-                    moved(old, m, {"shift": slope.sum(0), "scale": (slope * z).sum(0)})[0],
+                    descended(old, m, {"shift": slope.sum(0), "scale": (slope * z).sum(0)})[0],
                     "Both arguments of game.g_loss are the logits of the fakes. The first is game.judge(d, real).",
                 )
                 for weights in (sigma(made.mean() - made),)
                 for slope in ((weights.mean() - weights)[:, None] / len(z) * new["w"],)
             ],
-            (moved(old, m, turned(right))[0], "G climbs its loss: it learns to be caught. Descend, with game.descend."),
+            (
+                descended(old, m, turned(right))[0],
+                "G climbs its loss: it learns to be caught. Descend, with game.descend.",
+            ),
             *[
                 (
-                    moved(old, m, away(d, old, z))[0],
+                    descended(old, m, away(d, old, z))[0],
                     "G descends D's loss, so it learns to be caught. G's own is game.g_loss.",
                 )
                 for d in (first, new)
             ],
             (
-                moved(*moved(old, m, away(first, old, z)), right)[0],
+                descended(*descended(old, m, away(first, old, z)), right)[0],
                 "G moves twice: with D's loss too. In D's half nothing but D's parameters may change.",
             ),
         )
-    same(g, moved(old, m, g_slope(new, old, z_d, on_real))[0], atol=1e-4, what="new generator")
+    same(g, descended(old, m, g_slope(new, old, z_d, on_real))[0], atol=1e-4, what="new generator")
 
 
 @define(
@@ -1169,6 +881,218 @@ def coverage(samples, means, std):
     distances = np.linalg.norm(ways, axis=-1)
     good = distances.min(axis=1) <= 3 * std
     return len(set(distances.argmin(axis=1)[good])), good.mean()
+
+
+# --- 02.by_chance ---------------------------------------------------------------------------------------------------
+
+
+def check_by_chance(fn):
+    """Chances of 0, of 1, small and large ones; few samples and many."""
+    rng = np.random.default_rng(3)
+    cases = [
+        (np.array([0.2, 0.05, 0.4, 0.01]), 7),
+        (np.array([0.993, *[0.001] * 7]) * 0.989, 2500),
+        (np.array([0.3, 0.0, 0.1, 0.0, 0.02]), 12),
+        (rng.dirichlet(np.ones(25)) * 0.9, 40),
+        (np.full(8, 4e-4), 2500),
+        (np.array([0.25, 0.6]), 1),
+        (np.array([1.0, 0.0]), 3),
+    ]
+    cases = [(weights.astype(np.float32), n) for weights, n in cases]
+
+    def expected(weights, n):
+        return (1 - (1 - np.float64(weights)) ** n).sum()
+
+    right = [expected(*case) for case in cases]
+    share = "This is a share of the modes. Asked for is their number: a sum over the modes, not a mean."
+    wrong = {
+        "You count every mode with a chance above 0. In n samples it may still not turn up: with probability (1 − w)^n.": (
+            lambda w, n: (w > 0).sum()
+        ),
+        "You return all modes, whatever their weights.": lambda w, n: len(w),
+        "You count a mode as found where n·w samples, at least 1, are expected. That is an average: with n·w = 1 a mode is "
+        "missed in 37 % of the draws, and with ½ it is found in 39 %.": lambda w, n: (n * w >= 1).sum(),
+        "n·w is how many samples a mode gets on average. It is found, or not: at most 1 for each mode.": (
+            lambda w, n: n * w.sum()
+        ),
+        "min(1, n·w) is too much: several samples may fall on one mode while others get none. What is the chance that all n "
+        "miss it?": lambda w, n: np.minimum(1, n * w).sum(),
+        "This is how many modes are missed. Asked for are those found.": lambda w, n: ((1 - w) ** n).sum(),
+        "This is the chance that some mode is found. Asked for is how many, on average: a sum over the modes.": (
+            lambda w, n: 1 - (1 - w.sum()) ** n
+        ),
+        "This is the chance that all modes are found. The mean number is the sum of each mode's chance; no product is "
+        "needed.": lambda w, n: np.prod(1 - (1 - w) ** n),
+        share: lambda w, n: (1 - (1 - w) ** n).mean(),
+        "w^n is the chance that all n samples fall on the mode. It is found unless all n miss it.": (
+            lambda w, n: (1 - w**n).sum()
+        ),
+        "w^n is the chance that all n samples fall on the mode. Found is it if at least one does.": (
+            lambda w, n: (w**n).sum()
+        ),
+        "This is the chance of exactly one sample on the mode. One or more will do.": (
+            lambda w, n: (n * w * (1 - w) ** (n - 1)).sum()
+        ),
+        "You return one number a mode: add them up.": lambda w, n: 1 - (1 - w) ** n,
+        "e^(−n·w) is (1 − w)^n for small w only. Take the power.": lambda w, n: (1 - np.exp(-n * w)).sum(),
+        "You divide the weights by their sum, as if all samples were good. The rest is bad, and finds nothing.": (
+            lambda w, n: (1 - (1 - w / w.sum()) ** n).sum()
+        ),
+        "You take the mean weight for all modes. Each has its own chance.": (
+            lambda w, n: len(w) * (1 - (1 - w.mean()) ** n)
+        ),
+        "2,500 samples, whatever `n` is: use the argument.": lambda w, n: (1 - (1 - w) ** 2500).sum(),
+        "You count the modes that are found more likely than not. Asked for is the mean: add the chances.": (
+            lambda w, n: (1 - (1 - w) ** n > 0.5).sum()
+        ),
+        "You round. A mean number of modes need not be whole.": lambda w, n: np.round((1 - (1 - w) ** n).sum()),
+    }
+    traced = [(jnp.asarray(weights), n) for weights, n in cases]
+    for (weights, n), got, value in zip(cases, recognised(fn, traced, right, wrong), right, strict=True):
+        if np.shape(got) == () and np.asarray(got).dtype.kind in "iu":
+            got = float(got)
+        same(got, float(value), inputs={"weights": weights, "n": n}, rtol=1e-3, atol=1e-4, what="mean number of modes")
+
+
+@define(
+    "02.by_chance",
+    difficulty=2,
+    minutes=6,
+    check=check_by_chance,
+    hints=(
+        "The mean of a sum is the sum of the means, whether or not the parts depend on each other: so look at one mode, and "
+        "add up.",
+        "One mode counts 1 if it is found, else 0; the mean of that is the chance to be found. It is missed if all n samples "
+        "miss it.",
+        "One sample misses a mode with the chance 1 − w, all n of them with (1 − w)^n. Sum 1 − (1 − w)^n over the weights.",
+    ),
+)
+def by_chance(weights, n):
+    """The number of modes found, on average, in n samples.
+
+    weights (K,): a sample's chance to be a good one of each mode.
+    """
+    return (1 - (1 - weights) ** n).sum()
+
+
+# --- 02.moved -------------------------------------------------------------------------------------------------------
+
+
+def bent(g, z, tanh=jnp.tanh):
+    """A small generator that all fakes share: (n, 2)."""
+    h = tanh(z @ g["kernel"] + g["bias"])
+    return h @ g["last"] + g["shift"]
+
+
+def straight(g, z, tanh=None):
+    return g["last"] * z + g["shift"]
+
+
+def pulled(g, z, slope):
+    """What the slopes at the fakes are in the weights of such a generator, and in its latents."""
+    if "kernel" not in g:
+        return {"last": (slope * z).sum(0), "shift": slope.sum(0)}, slope * g["last"]
+    h = np.tanh(z @ g["kernel"] + g["bias"])
+    inside = slope @ g["last"].T * (1 - h**2)
+    in_g = {"kernel": z.T @ inside, "bias": inside.sum(0), "last": h.T @ slope, "shift": slope.sum(0)}
+    return in_g, inside @ g["kernel"].T
+
+
+def check_moved(fn):
+    """A generator of two layers, and a straight one; a few fakes and more, small steps and large ones."""
+    rng = np.random.default_rng(8)
+    line = {"last": batch(rng, 2, spread=1.0), "shift": batch(rng, 2, spread=1.0)}
+    deep = {"kernel": batch(rng, 2, 3, spread=1.0), "bias": batch(rng, 3, spread=0.5)}
+    deep |= {"last": batch(rng, 3, 2, spread=1.0), "shift": batch(rng, 2, spread=1.0)}
+    cases = [
+        (generate, g, batch(rng, n, 2, spread=1.0), batch(rng, n, 2, spread=0.5), rate)
+        for generate, g, n, rate in ((straight, line, 5, 0.3), (bent, deep, 6, 0.2), (bent, deep, 4, 1.5))
+    ]
+
+    def after(generate, g, z, slope, rate):
+        grads, _ = pulled(g, z, slope)
+        return generate({name: g[name] - rate * grads[name] for name in g}, z, np.tanh)
+
+    def expected(generate, g, z, slope, rate):
+        return after(generate, g, z, slope, rate) - generate(g, z, np.tanh)
+
+    def first_order(generate, g, z, slope, rate):
+        exact = {name: np.float64(w) for name, w in g.items()}
+        return expected(generate, exact, np.float64(z), 1e-6 * np.float64(slope), rate) / 1e-6
+
+    def each_alone(generate, g, z, slope, rate):
+        return np.concatenate([expected(generate, g, z[[i]], slope[[i]], rate) for i in range(len(z))])
+
+    def with_slope(change):
+        return lambda generate, g, z, slope, rate: expected(generate, g, z, change(slope), rate)
+
+    wrong = {
+        "This is −rate·slope: each fake goes along its own arrow, as if it were free. But only the weights move, and all "
+        "fakes with them.": lambda generate, g, z, slope, rate: -rate * slope,
+        "This is +rate·slope, uphill, and each fake by itself. The weights move, down their slope, and all fakes with "
+        "them.": lambda generate, g, z, slope, rate: rate * slope,
+        "Your weights go uphill: down is w − rate·gradient.": with_slope(lambda slope: -slope),
+        "You return where the fakes are after the step. Asked for is how far they went: subtract where they were.": after,
+        "The way from the new place back to the old one. From old to new: new − old.": (
+            lambda generate, g, z, slope, rate: -expected(generate, g, z, slope, rate)
+        ),
+        "This is right for infinitely small steps: a slope times the rate. Ask `generate` at the new weights, and subtract.": (
+            first_order
+        ),
+        "You divide the slope by the number of fakes. It is the slope of a mean already.": (
+            with_slope(lambda slope: slope / len(slope))
+        ),
+        "Your step has length 1: multiply the gradient by `rate`.": (
+            lambda generate, g, z, slope, rate: expected(generate, g, z, slope, 1.0)
+        ),
+        "Each fake has a G of its own in your answer. There is one G: first add up what all fakes ask of its weights.": (
+            each_alone
+        ),
+        "All fakes get one slope in your answer. `pull_back` takes one for each fake, (n, 2).": (
+            with_slope(lambda slope: 0 * slope + slope.mean(0))
+        ),
+        "This is as if G's loss were the sum of its outputs: give `pull_back` the slope.": with_slope(np.ones_like),
+        "You move the latents z, not the weights.": (
+            lambda generate, g, z, slope, rate: (
+                generate(g, z - rate * pulled(g, z, slope)[1], np.tanh) - generate(g, z, np.tanh)
+            )
+        ),
+    }
+    right = [expected(*case) for case in cases]
+
+    def on_arrays(generate, g, z, slope, rate):
+        got = fn(lambda g, z: generate(g, z), *jax.tree.map(jnp.asarray, (g, z, slope)), rate)
+        if isinstance(got, dict):
+            raise Mistake("You return weights. Asked for is how far each fake goes: generate(new, z) − generate(g, z).")
+        return got
+
+    for case, got, value in zip(cases, recognised(on_arrays, cases, right, wrong), right, strict=True):
+        inputs = dict(zip(("z", "slope", "rate"), case[2:], strict=True))
+        same(got, value, inputs=inputs, rtol=1e-3, atol=1e-4, what="way of the fakes")
+
+
+@define(
+    "02.moved",
+    difficulty=3,
+    minutes=10,
+    check=check_moved,
+    hints=(
+        "Three things happen: the slopes of all fakes are pulled back to one gradient in the weights; the weights go down "
+        "that; the new weights make new fakes.",
+        "fake, pull_back = jax.vjp(lambda g: generate(g, z), g), and (grads,) = pull_back(slope) is the gradient of G's loss "
+        "in the weights, a tree like g.",
+        "new = jax.tree.map(lambda w, grad: w − rate·grad, g, grads). Return generate(new, z) − fake.",
+    ),
+)
+def moved(generate, g, z, slope, rate):
+    """How far each fake goes, (n, 2), when G makes one plain step.
+
+    generate(g, z): the fakes; slope (n, 2): of G's loss, in each of them.
+    """
+    fake, pull_back = jax.vjp(lambda g: generate(g, z), g)
+    (grads,) = pull_back(slope)
+    new = jax.tree.map(lambda w, grad: w - rate * grad, g, grads)
+    return generate(new, z) - fake
 
 
 # --- 02.modes_left --------------------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_lib.dirac import slope
+from gan_lib.dirac import r1
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.as_used import jitted, no_loop
+from gan_lib.exercises.cases import recognised
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
@@ -52,40 +53,40 @@ def check_step(fn):
         theta, psi = map(float, rng.normal(0, 1, 2))
         rate = float(rng.uniform(0.1, 0.5))
         v, w = field(theta, psi)
-        new = theta + rate * v
-        at_once, in_turn = (new, psi + rate * w), (new, psi + rate * field(new, psi)[1])
+        new = psi + rate * w
+        at_once, in_turn = (theta + rate * v, new), (theta + rate * field(theta, new)[0], new)
         for alternating, expected, other in [(False, at_once, in_turn), (True, in_turn, at_once)]:
             got = pair(fn(field, theta, psi, rate, alternating), "theta", "psi")
-            new_psi = psi + rate * w
+            new_theta = theta + rate * v
             suspects = [
                 (
                     other,
-                    "Both players should move from where they stand, but your ψ moves along the field at the new θ: "
-                    "θ is overwritten too early. That is the alternating step."
+                    "Both players should move from where they stand, but your θ moves along the field at the new ψ: "
+                    "ψ is overwritten too early. That is the alternating step."
                     if not alternating
-                    else "With alternating=True ψ should see the new θ, but yours moves along the field at the old one: "
-                    "ask the field again after θ has moved.",
+                    else "With alternating=True θ should see the new ψ, but yours moves along the field at the old one: "
+                    "ask the field again after ψ has moved.",
                 ),
                 (expected[::-1], "Right, in the wrong order: return θ, then ψ."),
-                ((rate * v, expected[1] - psi), "You return the movements. Add them to θ and ψ."),
+                ((expected[0] - theta, rate * w), "You return the movements. Add them to θ and ψ."),
                 ((theta - rate * v, psi - rate * w), "Minus? The field already points where each player wants to go."),
                 (
-                    (theta - rate * v, psi - rate * field(theta - rate * v, psi)[1]),
+                    (theta - rate * field(theta, psi - rate * w)[0], psi - rate * w),
                     "Minus? The field already points where each player wants to go.",
                 ),
                 ((theta + v, psi + w), "Your step has length 1: multiply the field by `rate`."),
-                ((theta + v, psi + field(theta + v, psi)[1]), "Your step has length 1: multiply the field by `rate`."),
+                ((theta + field(theta, psi + w)[0], psi + w), "Your step has length 1: multiply the field by `rate`."),
                 (
-                    (theta + rate * field(theta, new_psi)[0], new_psi),
-                    "Your ψ moves first. θ moves first, then ψ at the new θ.",
+                    (new_theta, psi + rate * field(new_theta, psi)[1]),
+                    "Your θ moves first. ψ moves first, then θ at the new ψ.",
                 ),
                 (
-                    (theta + rate * field(new, psi)[0], expected[1]),
-                    "Your θ moves by the field at the new θ. Only ψ asks the field a second time.",
+                    (expected[0], psi + rate * field(theta, new)[1]),
+                    "Your ψ moves by the field at the new ψ. Only θ asks the field a second time.",
                 ),
                 (
-                    (new, psi + rate * field(new, psi)[0]),
-                    "ψ moves along the field's first entry. The second one is its own.",
+                    (theta + rate * field(theta, new)[1], new),
+                    "θ moves along the field's second entry. The first one is its own.",
                 ),
                 ((v, w), "You return the field. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
                 (
@@ -100,11 +101,11 @@ def check_step(fn):
                     for a, b in (field(psi, theta),)
                 ],
                 ((theta, psi), "You return where the players stood. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
-                ((new, psi), "ψ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
-                ((theta, psi + rate * w), "θ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
+                ((theta, new), "θ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
+                ((new_theta, psi), "ψ has not moved. A step is θ + rate·v_θ, ψ + rate·v_ψ."),
                 *[
                     (
-                        (theta - sign * rate * v, psi + sign * rate * field(theta - sign * rate * v * turns, psi)[1]),
+                        (theta + sign * rate * field(theta, psi - sign * rate * w * turns)[0], psi - sign * rate * w),
                         "One player walks against the field, as if it held slopes. It already points where each wants to go.",
                     )
                     for sign in (1, -1)
@@ -113,8 +114,8 @@ def check_step(fn):
                 *[
                     (
                         (
-                            theta + rate * times * v,
-                            psi + rate * times * field(theta + turns * rate * times * v, psi)[1],
+                            theta + rate * times * field(theta, psi + turns * rate * times * w)[0],
+                            psi + rate * times * w,
                         ),
                         f"Your step has the length {length}.",
                     )
@@ -122,27 +123,27 @@ def check_step(fn):
                     for turns in (0, 1)
                 ],
                 (
-                    (new, psi + rate * field(v, psi)[1]),
-                    "In turn, ψ asks the field at the direction v_θ. Ask it where θ is now.",
+                    (theta + rate * field(theta, w)[0], new),
+                    "In turn, θ asks the field at the direction v_ψ. Ask it where ψ is now.",
                 ),
                 *[
                     (
-                        (new, new_psi + rate * field(new, start)[1]),
-                        "Your ψ moves twice: once from where both stood, and once more. One step each.",
+                        (new_theta + rate * field(start, new)[0], new),
+                        "Your θ moves twice: once from where both stood, and once more. One step each.",
                     )
-                    for start in (psi, new_psi)
+                    for start in (theta, new_theta)
                 ],
                 (
-                    (new, psi + rate * field(new, new_psi)[1]),
-                    "Your ψ asks the field at its own new place, too. Only θ has moved by then.",
+                    (theta + rate * field(new_theta, new)[0], new),
+                    "Your θ asks the field at its own new place, too. Only ψ has moved by then.",
                 ),
                 (
                     (theta + rate * w, psi + rate * v),
                     "The field's entries are exchanged: the first is v_θ, the second v_ψ.",
                 ),
                 (
-                    (theta + rate * field(theta, new_psi)[0], psi + rate * field(new, psi)[1]),
-                    "Each player answers the other's move. θ moves first, from where both stood; only ψ answers.",
+                    (theta + rate * field(theta, new)[0], psi + rate * field(new_theta, psi)[1]),
+                    "Each player answers the other's move. ψ moves first, from where both stood; only θ answers.",
                 ),
             ]
             recognise(got, *suspects, right=expected)
@@ -157,22 +158,22 @@ def check_step(fn):
     check=check_step,
     hints=(
         "field(theta, psi) returns two numbers, one for each player. Ask it before anybody moves.",
-        "The first line is v_theta, v_psi = field(theta, psi), the second moves θ. If alternating, the world has changed "
-        "before ψ moves: whom do you ask?",
-        "After theta = theta + rate * v_theta: if alternating, v_psi = field(theta, psi)[1]. "
-        "Then return theta, psi + rate * v_psi.",
+        "The first line is v_theta, v_psi = field(theta, psi), the second moves ψ. If alternating, the world has changed "
+        "before θ moves: whom do you ask?",
+        "After psi = psi + rate * v_psi: if alternating, v_theta = field(theta, psi)[0]. "
+        "Then return theta + rate * v_theta, psi.",
     ),
 )
 def step(field, theta, psi, rate, alternating):
     """(theta, psi) after one step of size rate along field.
 
-    field(theta, psi) is (v_theta, v_psi); θ moves first if alternating.
+    field(theta, psi) is (v_theta, v_psi); ψ moves first if alternating.
     """
     v_theta, v_psi = field(theta, psi)
-    theta = theta + rate * v_theta
+    psi = psi + rate * v_psi
     if alternating:
-        v_psi = field(theta, psi)[1]
-    return theta, psi + rate * v_psi
+        v_theta = field(theta, psi)[0]
+    return theta + rate * v_theta, psi
 
 
 # --- 03.eigenvalues -------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def noisy(theta, psi):
     n, weights = np.polynomial.hermite_e.hermegauss(30)
     weights = weights / weights.sum()
     at_fake, at_real = np.tanh(psi * (theta + n) / 2), np.tanh(psi * n / 2)
-    return -psi * (weights @ (1 - at_fake)) / 2, (theta - weights @ ((theta + n) * at_fake + n * at_real)) / 2
+    return psi * (weights @ (1 + at_fake)) / 2, -(theta + weights @ ((theta + n) * at_fake + n * at_real)) / 2
 
 
 def check_eigenvalues(fn):
@@ -194,12 +195,12 @@ def check_eigenvalues(fn):
         field, jacobian = game(rng)
         kinds.add(bool(np.linalg.eigvals(jacobian).imag.any()))  # the dtype is complex at any rate from NumPy 2.5 on
         check_spectrum(fn(field), jacobian, field)
-    damped = lambda theta, psi: (-psi * slope(theta * psi), theta * slope(theta * psi) - 0.3 * psi)
+    damped = partial(r1, gamma=0.3)
     for field, jacobian in (
-        (damped, [[0, -0.5], [0.5, -0.3]]),
-        (noisy, [[0, -0.5], [0.5, -0.5]]),
-        (lambda theta, psi: np.add((theta, psi), np.multiply(0.2, damped(theta, psi))), [[1, -0.1], [0.1, 0.94]]),
-        (lambda theta, psi: (-psi, theta), [[0, -1], [1, 0]]),
+        (damped, [[0, 0.5], [-0.5, -0.3]]),
+        (noisy, [[0, 0.5], [-0.5, -0.5]]),
+        (lambda theta, psi: np.add((theta, psi), np.multiply(0.2, damped(theta, psi))), [[1, 0.1], [-0.1, 0.94]]),
+        (lambda theta, psi: (psi, -theta), [[0, 1], [-1, 0]]),
     ):
         try:
             got = fn(field)
@@ -334,270 +335,182 @@ def eigenvalues(field):
     return np.linalg.eigvals(np.stack([in_theta, in_psi], axis=1))
 
 
-# --- 03.r1_field ----------------------------------------------------------------------------------------------------
+# --- 03.largest_step ------------------------------------------------------------------------------------------------
 
 
-def check_r1_field(fn):
-    """Random points, then a whole lattice at once, as the figures need it."""
-    rng = np.random.default_rng(3)
-    for shape, first in (((), True), ((), False), ((4, 5), False)):
-        theta, psi = rng.normal(0, 1, (2, *shape))
-        theta, psi = (theta, psi) if shape else (float(theta), float(psi))
-        psi = abs(psi) if first else psi  # then what goes wrong below 0 alone shows later
-        gamma = float(rng.uniform(0.3, 2.5))
-        f = slope(theta * psi)
-        expected = (-psi * f, theta * f - gamma * psi)
-        got = pair(fn(theta, psi, gamma), "v_theta", "v_psi")
-        suspects = [
-            (expected[::-1], "Right, in the wrong order: return v_θ, then v_ψ."),
-            (
-                (-psi * f, theta * f - gamma * abs(psi)),
-                "Your friction has one sign on both sides of 0: |ψ|. The derivative of γ/2·ψ² is γψ.",
-            ),
-            (
-                (-psi * slope(-theta * psi), theta * f),
-                "This is the non-saturating field, without a penalty. Here both have f′(θψ), and D pays γ/2·ψ².",
-            ),
-            (
-                (-psi * f, theta * f - gamma * psi**3),
-                "The derivative of γ/2·ψ² is γψ, in proportion to ψ.",
-            ),
-            (
-                (-psi * f, theta * f - gamma * np.sign(psi) * (abs(psi) - 1)),
-                "This pulls |ψ| to 1, as WGAN-GP does. R1 pulls ψ to 0: γψ.",
-            ),
-            ((-psi * f, theta * f), "This is the GAN's field. D's penalty γ/2·ψ² is missing."),
-            (
-                (-psi * f, theta * f + gamma * psi),
-                "Your penalty drives ψ away from 0. D pays for it, so it walks *down* the penalty's slope.",
-            ),
-            (
-                (-psi * f - gamma * theta, theta * f - gamma * psi),
-                "You damp G too. D alone pays γ/2·ψ²; the slope of that in θ is 0.",
-            ),
-            ((-psi * f - gamma * psi, theta * f), "You damp G. It is D who pays the penalty."),
-            ((-psi * f - gamma * psi, theta * f - gamma * psi), "Both players descend the penalty. Only D pays it."),
-            (
-                (-psi * f, theta * f - gamma / 2 * psi**2),
-                "You subtract the penalty itself. A field is a slope: the derivative of γ/2·ψ² in ψ.",
-            ),
-            ((-psi * f, theta * f - gamma / 2 * psi), "The derivative of γ/2·ψ² is γψ: the square brings a 2 along."),
-            ((-psi * f, theta * f - 2 * gamma * psi), "The derivative of γ/2·ψ² is γψ: the ½ takes the 2 away."),
-            ((-psi * f, theta * f - gamma), "The derivative of γ/2·ψ² is γψ, in proportion to ψ."),
-            ((-psi * f, theta * f - gamma * np.sign(psi)), "The derivative of γ/2·ψ² is γψ, in proportion to ψ."),
-            ((-psi * f, theta * f - gamma * psi * f), "f′ belongs to the game, not to the penalty: −γψ stands alone."),
-            (
-                (-psi * f - gamma * theta, theta * f),
-                "You damp G. It is D who pays the penalty, and the penalty's slope in ψ is γψ.",
-            ),
-            ((-psi * f, theta * f - gamma * theta), "The derivative of γ/2·ψ² in ψ is γψ, not γθ."),
-            (
-                (-psi * f + gamma * psi, theta * f - gamma * psi),
-                "Both fields have a term of the penalty. Only D pays it.",
-            ),
-            ((-psi * f, theta * f - gamma * psi**2), "The derivative of γ/2·ψ² is γψ, in proportion to ψ."),
-            ((-psi * f, theta * f - gamma**2 * psi), "γ² is too much: the derivative of γ/2·ψ² is γψ."),
-            ((-psi * f, theta * f - psi), "γ is missing in the penalty's slope γψ."),
-            ((-psi * f, -gamma * psi), "The game's own slope is missing in v_ψ: θf′(θψ) − γψ."),
-            ((psi * f, theta * f - gamma * psi), "The sign of v_θ: G descends, −ψf′(θψ)."),
-            ((-psi * f, -theta * f - gamma * psi), "The sign of v_ψ: D climbs, θf′(θψ), and pays −γψ."),
-            (
-                (psi * f, -theta * f + gamma * psi),
-                "All signs are turned: these are the slopes of what each player minimises.",
-            ),
-            ((-theta * f, psi * f - gamma * psi), "θ and ψ are exchanged: v_θ = −ψf′(θψ), v_ψ = θf′(θψ) − γψ."),
-            ((-f, f - gamma * psi), "The inner derivatives are missing: d(θψ)/dθ = ψ and d(θψ)/dψ = θ."),
-            *[
-                ((-psi * g, theta * g - gamma * psi), "f′ stands at the wrong place: slope(theta * psi).")
-                for g in (slope(-theta * psi), slope(theta), slope(psi), slope(theta + psi), 1 - f, f * (1 - f))
-            ],
-            (
-                (-psi * slope(-theta * psi), theta * slope(-theta * psi) - gamma * psi),
-                "A sign inside f′: slope(theta * psi), without a minus.",
-            ),
-            ((-psi * f, (theta - gamma * psi) * f), "f′ belongs to the game, not to the penalty: −γψ stands alone."),
-            ((-psi / 2, theta / 2 - gamma * psi), "½ is f′(0), right at the equilibrium only. Use slope(theta * psi)."),
-            ((-psi, theta - gamma * psi), "f′(θψ) is missing: this is the field of a Wasserstein GAN with R1."),
-            (
-                (-psi * slope(-theta * psi), theta * f - gamma * psi),
-                "Your θ follows the non-saturating field. Here G descends the value function itself: f′(θψ) for both.",
-            ),
-        ]
-        recognise(got, *suspects, right=expected)
-        same(got, expected, inputs={"theta": theta, "psi": psi, "gamma": gamma}, rtol=1e-4, what="field")
-    try:
-        partial(fn, gamma=1.0)(0.5, 0.5)
-    except TypeError as error:
-        if "gamma" not in str(error):
-            raise
-        raise Mistake(
-            "Right, but the notebook goes on with `partial(r1_field, gamma=gamma)`: leave the third argument its name, gamma."
-        ) from error
+def check_largest_step(fn):
+    """Spirals, nodes, one eigenvalue that decides among many; and those that no step tames."""
+    cases = [
+        [-0.3 + 0.4j, -0.3 - 0.4j],
+        [-0.05 + 0j, -4.95 + 0j],
+        [-0.1 + 2j, -0.1 - 2j],
+        [-1.5 + 0j, -0.2 + 0.1j, -0.2 - 0.1j, -0.1 + 0.9j, -0.1 - 0.9j],
+        [0.2 + 0.5j, 0.2 - 0.5j],
+        [-1.0 + 0j, 0.3 + 0j],
+        [0.5j, -0.5j],
+    ]
+    cases = [(np.array(case),) for case in cases]
+
+    def expected(lam):
+        return 0.0 if lam.real.max() >= 0 else (-2 * lam.real / abs(lam) ** 2).min()
+
+    def decided(each):
+        """An answer that is right but for the formula."""
+        return lambda lam: 0.0 if lam.real.max() >= 0 else each(lam)
+
+    wrong = {
+        "2/|λ| is the bound for real λ. An imaginary part makes the step go outwards, too: square 1 + hλ.": (
+            decided(lambda lam: (2 / abs(lam)).min())
+        ),
+        "−2/Re λ is the bound for real λ. An imaginary part makes the step go outwards, too: square 1 + hλ.": (
+            decided(lambda lam: (-2 / lam.real).min())
+        ),
+        "Half of it. |1 + hλ|² = 1 + 2h·Re λ + h²|λ|²: mind the 2.": (
+            decided(lambda lam: (-lam.real / abs(lam) ** 2).min())
+        ),
+        "You take the largest of the bounds. A step has to suit *all* eigenvalues: the smallest.": (
+            decided(lambda lam: (-2 * lam.real / abs(lam) ** 2).max())
+        ),
+        "You take the mean of the bounds. A step has to suit all eigenvalues: the smallest.": (
+            decided(lambda lam: (-2 * lam.real / abs(lam) ** 2).mean())
+        ),
+        "Only the first eigenvalue counts in your answer. A step has to suit all of them.": (
+            decided(lambda lam: -2 * lam.real[0] / abs(lam[0]) ** 2)
+        ),
+        "You divide by |λ|; h²|λ|² has the square.": decided(lambda lam: (-2 * lam.real / abs(lam)).min()),
+        "|λ|² is Re² + Im². You divide by Im² alone.": (
+            decided(lambda lam: (-2 * lam.real / np.maximum(lam.imag**2, 1e-300)).min())
+        ),
+        "1/|λ| is a time. The bound comes from |1 + hλ|² < 1: write it out.": decided(lambda lam: (1 / abs(lam)).min()),
+        "You take the eigenvalue whose real part is nearest to 0. Here the farthest one may decide, or the one that turns "
+        "fastest: the smallest of all bounds.": (
+            decided(lambda lam: -2 * lam.real.max() / abs(lam[lam.real.argmax()]) ** 2)
+        ),
+        "The sign: Re λ is negative, and a step is positive.": lambda lam: (2 * lam.real / abs(lam) ** 2).max(),
+        "Right where all real parts are negative. Where one is not, no step shrinks, however small: return 0.": (
+            lambda lam: (-2 * lam.real / abs(lam) ** 2).min()
+        ),
+        "You return the bound for those eigenvalues that shrink. One that grows, grows for every step: return 0.": (
+            lambda lam: (-2 * lam.real / abs(lam) ** 2)[lam.real < 0].min() if (lam.real < 0).any() else 0.0
+        ),
+        "Right for real parts below 0. With a growing one no step will do: return 0, not infinity.": (
+            lambda lam: np.inf if lam.real.max() >= 0 else expected(lam)
+        ),
+    }
+    right = [expected(*case) for case in cases]
+    for (lam,), got, value in zip(cases, recognised(fn, cases, right, wrong), right, strict=True):
+        fit(got, 0.0, "largest step")
+        if np.iscomplexobj(got):
+            raise Mistake("Your step is a complex number. Take real parts and absolute values.")
+        if np.isscalar(got) and got is not None and value == 0 and float(got) < 0:
+            raise Mistake(f"A step of {float(got):.3g}? Where a real part is not below 0, no step shrinks: return 0.")
+        same(got, float(value), inputs={"eigenvalues": lam}, rtol=1e-3, what="largest step")
 
 
 @define(
-    "03.r1_field",
+    "03.largest_step",
     difficulty=2,
-    minutes=5,
-    check=check_r1_field,
+    minutes=8,
+    check=check_largest_step,
     hints=(
-        "Who pays? Only D's own direction changes, v_ψ.",
-        "D climbs L(θ, ψ) − γ/2·ψ². What is the derivative of the second term in ψ?",
-        "return −psi * slope(theta * psi), and as second entry the GAN's theta * slope(theta * psi) minus γψ.",
+        "A step multiplies the distance along an eigenvector by |1 + hλ|. When is that below 1? Square it.",
+        "|1 + hλ|² = 1 + 2h·Re λ + h²|λ|² is below 1 as long as h·|λ|² < −2·Re λ. That is one bound for each λ.",
+        "The smallest of −2·Re λ/|λ|², or 0 if one of the real parts is not below 0.",
     ),
 )
-def r1_field(theta, psi, gamma):
-    """The Dirac-GAN's field, (v_theta, v_psi), when D pays gamma/2·ψ².
+def largest_step(eigenvalues):
+    """The h up to which steps at once bring a game home; 0 if none does.
 
-    For floats or arrays.
+    eigenvalues: (n,), complex, of the field's Jacobian at its rest.
     """
-    s = slope(theta * psi)
-    return -psi * s, theta * s - gamma * psi
+    bounds = -2 * eigenvalues.real / abs(eigenvalues) ** 2
+    return max(0.0, bounds.min())
 
 
-# --- 03.critical ----------------------------------------------------------------------------------------------------
+# --- 03.one_round ---------------------------------------------------------------------------------------------------
 
 
-def check_critical(fn):
-    """γ = 2s for several s, within 2 %: whoever searches instead of solving passes, too."""
-    for s in (0.3, 1.0, 0.5, 0.83, 0.4):
-        got = fn(s)
-        fit(got, 0.0)
-        got, h = float(np.asarray(got)), 0.2
-        for wrong, message in (
-            (s, "γ = s: right if the root were √(γ² − s²). It is γ²/4 that must equal s²."),
-            (4 * s, "γ = 4s. Set γ²/4 = s², and take the root."),
-            (s / 2, "γ = s/2. Set γ²/4 = s²: γ is larger than s, not smaller."),
-            (s / 4, "γ = s/4. Set γ²/4 = s²: γ is larger than s, not smaller."),
-            (4 * s**2, "You return 4s², which is γ². Take the root."),
-            (2 * s**2, "You return 2s². Set γ²/4 = s² and solve for γ, in proportion to s."),
-            (s**2, "You return s². Set γ²/4 = s² and solve for γ."),
-            (s**2 / 4, "You return s²/4. Set γ²/4 = s² and solve for γ."),
-            (1.0, "You return 1 for every s. That is right for s = ½; what if f′(0) is another number?"),
-            (0.0, "You return 0, no penalty at all: then the eigenvalues are ±si, and nothing comes to rest."),
-            (-2 * s, "The sign: γ is a weight of a penalty, ≥ 0."),
-            (-s, "You return a real part, −γ/2. Asked for is γ."),
-            (2 * s**0.5, "You take a root too many: γ²/4 = s² has no root of s in it."),
-            (s**0.5, "You take a root too many: γ²/4 = s² has no root of s in it."),
-            (2**0.5 * s, "γ = √2·s. Set γ²/4 = s²: γ² = 4s²."),
-            (1 / (2 * s), "You return 1/(2s). Set γ²/4 = s²: γ grows with s."),
-            (2 / s, "You return 2/s. Set γ²/4 = s²: γ grows with s."),
-            (1 / s, "You return 1/s. Set γ²/4 = s²: γ grows with s."),
-            (2 * s + 1, "You return 2s + 1. Set γ²/4 = s²."),
-            (s + 0.5, "You return s + ½, right for s = ½ only. Set γ²/4 = s²."),
-        ):
-            if abs(got - wrong) < 1e-3 and abs(wrong - 2 * s) > 0.05:
-                raise Mistake(message)
-        if abs(got - 2 * s) > 0.04 * s and abs(got - (2 * s - h * s**2)) < 0.02 * s:
-            raise Mistake(
-                "You return 2s − hs², the best γ for steps of h = 0.2 in turn: true, and worth knowing. Asked for is the γ of "
-                "the formula, as for steps that shrink to 0."
-            )
-        same(got, 2 * s, inputs={"s": s}, rtol=0.02, what="critical γ")
+def check_one_round(fn):
+    """Rates of their own, several steps of D, with friction and without."""
+    cases = [(0.2, 0.3, 3, 0.6), (0.2, 0.2, 1, 0.5), (0.4, 0.1, 2, 0.0), (0.1, 0.3, 5, 1.2), (0.2, 0.2, 5, 0.0)]
+    power = np.linalg.matrix_power
+
+    def of_d(b, gamma, s=0.5):
+        return np.array([[1, 0], [-b * s, 1 - b * gamma]])
+
+    def of_g(a, s=0.5):
+        return np.array([[1, a * s], [0, 1]])
+
+    def expected(a, b, k, gamma):
+        return of_g(a) @ power(of_d(b, gamma), k)
+
+    wrong = {
+        "G moves first in your round. The matrix of what comes first stands on the right: G @ D^k.": (
+            lambda a, b, k, gamma: power(of_d(b, gamma), k) @ of_g(a)
+        ),
+        "D makes one step in your round, whatever k is.": lambda a, b, k, gamma: of_g(a) @ of_d(b, gamma),
+        "One step of k times the rate is not k steps: with friction, ψ has slowed down after the first. Take the k-th power "
+        "of D's matrix.": lambda a, b, k, gamma: of_g(a) @ of_d(k * b, gamma),
+        "G makes k steps, too. Only D does.": lambda a, b, k, gamma: power(of_g(a) @ of_d(b, gamma), k),
+        "G makes k steps in your round, and D one. It is the other way round.": (
+            lambda a, b, k, gamma: power(of_g(a), k) @ of_d(b, gamma)
+        ),
+        "This is the transposed matrix. Its first row says what θ becomes, its first column what θ does.": (
+            lambda a, b, k, gamma: expected(a, b, k, gamma).T
+        ),
+        "The friction is missing: D's step takes b·γ·ψ away from ψ.": lambda a, b, k, gamma: expected(a, b, k, 0.0),
+        "Your friction drives ψ away: D pays for ψ, and walks to 0. 1 − bγ.": (
+            lambda a, b, k, gamma: expected(a, b, k, -gamma)
+        ),
+        "The ½ is missing: near the cross σ is ½.": lambda a, b, k, gamma: of_g(a, 1.0) @ power(of_d(b, gamma, 1.0), k),
+        "A sign: D walks down, ψ ← ψ − b·½θ, and G up, θ ← θ + a·½ψ.": (
+            lambda a, b, k, gamma: of_g(-a) @ power(of_d(b, gamma, -0.5), k)
+        ),
+        "The sign of D's step: ψ ← ψ − b·½θ.": lambda a, b, k, gamma: of_g(a) @ power(of_d(b, gamma, -0.5), k),
+        "The sign of G's step: θ ← θ + a·½ψ.": lambda a, b, k, gamma: of_g(-a) @ power(of_d(b, gamma), k),
+        "Both move from where they stand in your round. G answers the new ψ: multiply the two matrices.": (
+            lambda a, b, k, gamma: of_g(a) + power(of_d(b, gamma), k) - np.eye(2)
+        ),
+        "You add the matrices. One step after the other is a product.": (
+            lambda a, b, k, gamma: of_g(a) + power(of_d(b, gamma), k)
+        ),
+        "The rates are exchanged: the first is G's.": lambda a, b, k, gamma: expected(b, a, k, gamma),
+        "`**` takes the power of each entry. np.linalg.matrix_power takes that of the matrix.": (
+            lambda a, b, k, gamma: of_g(a) @ of_d(b, gamma) ** k
+        ),
+        "`*` multiplies entry by entry. Matrices are multiplied by @.": (
+            lambda a, b, k, gamma: of_g(a) * power(of_d(b, gamma), k)
+        ),
+    }
+    right = [expected(*case) for case in cases]
+    for case, got, value in zip(cases, recognised(fn, cases, right, wrong), right, strict=True):
+        inputs = dict(zip(("g_rate", "d_rate", "k", "gamma"), case, strict=True))
+        if isinstance(got, tuple | list) and np.shape(got) == (2, 2):
+            got = np.array(got, float)
+        same(got, value, inputs=inputs, rtol=1e-4, atol=1e-6, what="matrix of a round")
 
 
 @define(
-    "03.critical",
+    "03.one_round",
     difficulty=2,
-    minutes=6,
-    check=check_critical,
+    minutes=8,
+    check=check_one_round,
     hints=(
-        "Where do the two arcs of the picture meet? There the two eigenvalues are one.",
-        "The eigenvalues are −γ/2 ± √(γ²/4 − s²). They are equal where the root is 0.",
-        "γ²/4 = s², and γ ≥ 0.",
+        "Each step is a matrix of its own: what do θ and ψ become when D alone has moved? When G alone has?",
+        "D: θ stays, ψ becomes −½·d_rate·θ + (1 − d_rate·γ)·ψ. G: θ becomes θ + ½·g_rate·ψ, ψ stays. What comes first "
+        "stands on the right of a product.",
+        "of_g = np.array([[1, g_rate / 2], [0, 1]]), of_d = np.array([[1, 0], [-d_rate / 2, 1 - d_rate * gamma]]), and "
+        "of_g @ np.linalg.matrix_power(of_d, k).",
     ),
 )
-def critical(s):
-    """The γ at which R1 brings a GAN with f′(0) = s back soonest.
+def one_round(g_rate, d_rate, k, gamma):
+    """The matrix (2, 2) of k steps of D, then one of G, near the cross.
 
-    There its two eigenvalues −γ/2 ± √(γ²/4 − s²) meet.
+    It takes (θ, ψ) to the next (θ, ψ). D pays gamma/2·ψ².
     """
-    return 2 * s
-
-
-# --- 03.optimistic --------------------------------------------------------------------------------------------------
-
-
-def check_optimistic(fn):
-    """Random vectors of several lengths."""
-    rng = np.random.default_rng(5)
-    for n in (2, 5):
-        w, v, before = rng.normal(0, 1, (3, n)).astype(np.float32)
-        rate = float(rng.uniform(0.1, 0.5))
-        expected = w + rate * (2 * v - before)
-        got = fn(*map(jnp.asarray, (w, v, before)), rate)
-        suspects = [
-            (w + rate * v, "This is the plain step: v_before is not used."),
-            (
-                w + rate * (2 * v + before),
-                "Your v_before has the wrong sign: adding the past is momentum, and it makes things worse here.",
-            ),
-            (w + rate * (v + before), "You add the past. That is momentum; foresight is v + (v − v_before)."),
-            (
-                w + rate * (v - before),
-                "You step by the change alone. The forecast is v plus the change, v + (v − v_before).",
-            ),
-            (
-                w + rate * (2 * before - v),
-                "now and before are exchanged: the forecast is v + (v − v_before).",
-            ),
-            (
-                w + rate * (v + before) / 2,
-                "You average now and before. A forecast goes on beyond now: v + (v − v_before).",
-            ),
-            (w - rate * (2 * v - before), "Minus? v is the field, where the players want to go: add."),
-            (w + (2 * v - before), "Your step has length 1: multiply by `rate`."),
-            (w + 2 * rate * v - before, "v_before is a velocity, too: multiply it by `rate`."),
-            (rate * (2 * v - before), "You return the movement. Add it to w."),
-            (2 * v - before, "You return the forecast. Step along it: w + rate·forecast."),
-            (w + 0.2 * (2 * v - before), "Your rate is 0.2, whatever `rate` is. Use the argument."),
-            (
-                w - rate * (v - before),
-                "You step back by the change. The forecast is v plus the change, v + (v − v_before).",
-            ),
-            (w + rate * 2 * (v - before), "You step by the change alone. The forecast is v plus the change."),
-            (w, "You return w as it was: no step is taken."),
-            (w + 2 * rate * v, "v_before is not used. The forecast is v plus the change, v + (v − v_before)."),
-            (w + rate * before, "You step along the old field: v is not used."),
-            (w + v + rate * (v - before), "v is a velocity, too: multiply it by `rate`."),
-            (w + rate * v + (v - before), "The change of a velocity is a velocity, too: multiply it by `rate`."),
-            (w + rate * (v + (before - v)), "The change goes from before to now, v − v_before; yours goes back."),
-            (w + rate * (v - 2 * before), "The forecast is v + (v − v_before): v twice, v_before once."),
-            (w + rate * (3 * v - 2 * before), "You look two steps ahead. One step: v + (v − v_before)."),
-            (
-                w + rate * (1.5 * v - 0.5 * before),
-                "You add half of the change: this is Adams and Bashforth's step, "
-                "which looks half a step ahead. Here it is the whole one, v + (v − v_before).",
-            ),
-            (w + rate * (2 * v - before) / 2, "Half a step: multiply by `rate` alone."),
-            (w + rate**2 * (2 * v - before), "`rate` counts twice in your step."),
-            (w * (1 + rate * (2 * v - before)), "You multiply w by its movement. Add it."),
-            (w - rate * v, "Minus? v is the field, where the players want to go: add. And v_before is not used."),
-            (w + 2 * rate * v - rate**2 * before, "v_before is multiplied by `rate` twice."),
-            (w + rate * v + rate**2 * (v - before), "The change is multiplied by `rate` twice."),
-        ]
-        recognise(got, *suspects, right=expected)
-        inputs = {"w": w, "v": v, "v_before": before, "rate": rate}
-        same(jnp.asarray(got) if isinstance(got, np.ndarray) else got, expected, inputs=inputs, rtol=1e-4, atol=1e-5)
-
-
-@define(
-    "03.optimistic",
-    difficulty=1,
-    minutes=4,
-    check=check_optimistic,
-    hints=(
-        "You know the field now and the field one step ago. If it goes on turning like that, what is it one step ahead?",
-        "The change from one step to the next is v − v_before. The forecast is v plus that change.",
-        "w + rate·(v + (v − v_before)).",
-    ),
-)
-def optimistic(w, v, v_before, rate):
-    """w after a step of size rate along v + (v − v_before).
-
-    That is the field as it will be if it goes on changing as it did.
-    """
-    return w + rate * (2 * v - v_before)
+    of_d = np.array([[1, 0], [-d_rate / 2, 1 - d_rate * gamma]])
+    of_g = np.array([[1, g_rate / 2], [0, 1]])
+    return of_g @ np.linalg.matrix_power(of_d, k)
 
 
 # --- 03.squared_slope -----------------------------------------------------------------------------------------------

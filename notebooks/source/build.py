@@ -73,8 +73,12 @@ def read_twin(path):
 
 
 def digest(notebook):
-    """What the author wrote, as a short hash: cell kinds, sources and tags."""
-    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
+    """What the author wrote, as a short hash: cell kinds, sources, tags, and words for a picture where there are some."""
+    alts = ([cell.metadata.alt] if "alt" in cell.metadata else [] for cell in notebook.cells)
+    cells = [
+        [cell.cell_type, cell.source, cell.metadata.get("tags", []), *alt]
+        for cell, alt in zip(notebook.cells, alts, strict=True)
+    ]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
 
 

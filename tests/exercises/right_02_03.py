@@ -5,10 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.nn import log_sigmoid, sigmoid, softplus
+from jax.nn import log_sigmoid, softplus
 
-from gan_lib.dirac import slope
 from gan_lib.exercises import _EXERCISES, names
 from gan_lib.gan import Pair
 
@@ -24,14 +22,6 @@ def by_exp(a, b, x, n):
     y = b + n
     in_psi = jnp.mean(y / (1 + jnp.exp(-a * y))) - jnp.mean(x / (1 + jnp.exp(a * x)))
     return jnp.array([in_psi, -jnp.mean(a / (1 + jnp.exp(a * y)))])
-
-
-def with_a_corner(s):
-    return (jax.nn.relu(s) + jnp.log1p(jnp.exp(-jnp.abs(s)))).mean()
-
-
-def cross_entropy(logits, label):
-    return optax.sigmoid_binary_cross_entropy(logits, jnp.full_like(logits, label)).mean()
 
 
 def replaced(state, real, key, game):
@@ -93,6 +83,17 @@ def by_a_mask(samples, means, std):
     return np.array([jnp.zeros(len(means)).at[mode].max(good).sum(), good.mean()])
 
 
+def by_the_gradient(generate, g, z, slope, rate):
+    """Of the linear function of the fakes that has this slope."""
+    grads = jax.grad(lambda g: (generate(g, z) * slope).sum())(g)
+    new = jax.tree.map(lambda w, grad: w - rate * grad, g, grads)
+    return generate(new, z) - generate(g, z)
+
+
+def one_by_one(weights, n):
+    return sum(1 - (1 - float(w)) ** n for w in weights)
+
+
 def bisected(d_fake, modes):
     low, high = 0.0, 10.0 * modes
     for _ in range(60):
@@ -102,8 +103,8 @@ def bisected(d_fake, modes):
 
 
 def array_step(field, theta, psi, rate, alternating):
-    new = theta + rate * field(theta, psi)[0]
-    return np.array([new, psi + rate * field(new if alternating else theta, psi)[1]])
+    new = psi + rate * field(theta, psi)[1]
+    return np.array([theta + rate * field(theta, new if alternating else psi)[0], new])
 
 
 def jacobian_of(field, e):
@@ -122,19 +123,34 @@ def forward_differences(field):
     return np.linalg.eigvals(np.transpose([np.divide(field(*point), 1e-7) for point in 1e-7 * np.eye(2)]))
 
 
-def r1(x, y, gamma):
-    return np.stack([-y * slope(x * y), x * slope(x * y) - gamma * y])
+def searched(eigenvalues):
+    """By bisection of the largest factor."""
+    low, high = 0.0, 100.0
+    for _ in range(60):
+        h = (low + high) / 2
+        low, high = (h, high) if abs(1 + h * eigenvalues).max() < 1 else (low, h)
+    return low if low > 1e-9 else 0.0
 
 
-def r1_by_jax(theta, psi, gamma):
-    f = sigmoid(-theta * psi)
-    return [-psi * f, theta * f - gamma * psi]
+def one_at_a_time(eigenvalues):
+    bounds = [-2 * np.real(lam) / abs(lam) ** 2 for lam in eigenvalues]
+    return 0.0 if any(bound <= 0 for bound in bounds) else min(bounds)
 
 
-def searched(s):
-    gamma = np.linspace(0, 6, 6001)
-    root = np.emath.sqrt(gamma**2 / 4 - s**2)
-    return gamma[np.maximum((root - gamma / 2).real, (-root - gamma / 2).real).argmin()]
+def step_by_step(g_rate, d_rate, k, gamma):
+    """What two players do, from (1, 0) and from (0, 1)."""
+    columns = []
+    for theta, psi in ((1.0, 0.0), (0.0, 1.0)):
+        for _ in range(k):
+            psi = psi - d_rate * (theta / 2 + gamma * psi)
+        columns.append([theta + g_rate * psi / 2, psi])
+    return np.transpose(columns)
+
+
+def in_closed_form(g_rate, d_rate, k, gamma):
+    kept = (1 - d_rate * gamma) ** k
+    pushed = -d_rate / 2 * sum((1 - d_rate * gamma) ** i for i in range(k))
+    return jnp.array([[1 + g_rate / 2 * pushed, g_rate / 2 * kept], [pushed, kept]])
 
 
 def slopes_of(critic, real):
@@ -157,21 +173,14 @@ def by_jacobian(critic, real):
 
 RIGHT = {
     "02.slopes": [by_autodiff, by_exp, lambda *inputs: list(by_exp(*inputs)), jax.jit(by_autodiff)],
-    "02.discriminator_loss": [
-        lambda real, fake: -log_sigmoid(real).mean() - log_sigmoid(-fake).mean(),
-        lambda real, fake: jnp.logaddexp(0, -real).mean() + jnp.logaddexp(0, fake).mean(),
-        lambda real, fake: cross_entropy(real, 1) + cross_entropy(fake, 0),
-        lambda real, fake: with_a_corner(-real) + with_a_corner(fake),
-        lambda a, b: jnp.sum(softplus(a) - a) / len(a) + jnp.average(softplus(b)),
-    ],
-    "02.generator_loss": [
-        lambda real, fake: -log_sigmoid(fake).mean(),
-        lambda _, fake: cross_entropy(fake, 1),
-        lambda a, b: with_a_corner(-b),
-        lambda real, fake: jnp.sum(softplus(fake) - fake) / fake.size,
-    ],
     "02.step": [replaced, compiled],
     "02.coverage": [counted_one_by_one, hint_3, by_unique, by_a_mask],
+    "02.by_chance": [
+        one_by_one,
+        lambda weights, n: len(weights) - ((1 - weights) ** n).sum(),
+        lambda weights, n: -np.expm1(n * np.log1p(-np.minimum(np.float64(weights), 1 - 1e-12))).sum(),
+    ],
+    "02.moved": [by_the_gradient, jax.jit(by_the_gradient, static_argnums=0)],
     "02.modes_left": [
         bisected,
         lambda d, modes: modes / (1 / d - 1),
@@ -186,12 +195,8 @@ RIGHT = {
         lambda field: jnp.asarray(np.linalg.eigvals(jacobian_of(field, 1e-7).T)),
         lambda field: np.roots(np.poly(jacobian_of(field, 1e-5))),
     ],
-    "03.r1_field": [r1, r1_by_jax],
-    "03.critical": [searched, lambda s: jnp.asarray(2.0 * s), lambda s: np.roots([0.25, 0, -(s**2)]).max()],
-    "03.optimistic": [
-        lambda w, now, before, h: w + 2 * h * now - h * before,
-        lambda w, now, before, h: np.asarray(w) + h * (np.asarray(now) + np.subtract(now, before)),
-    ],
+    "03.largest_step": [searched, one_at_a_time, lambda lam: np.maximum((-2 * lam.real / abs(lam) ** 2).min(), 0)],
+    "03.one_round": [step_by_step, in_closed_form, lambda *inputs: step_by_step(*inputs).tolist()],
     "03.squared_slope": [
         by_vmap,
         by_vjp,

@@ -106,197 +106,6 @@ def one_size(psi, theta, real, noise):
     return in_psi, right_slopes(psi, theta, real, noise)[1]
 
 
-# --- discriminator_loss
-
-
-def sign_lost(real_logits, fake_logits):
-    return -softplus(-real_logits).mean() - softplus(fake_logits).mean()
-
-
-def labels_swapped(real_logits, fake_logits):
-    return softplus(real_logits).mean() + softplus(-fake_logits).mean()
-
-
-def log_of_sigmoid(real_logits, fake_logits):
-    return -jnp.log(sigmoid(real_logits)).mean() - jnp.log(1 - sigmoid(fake_logits)).mean()
-
-
-def epsilon_in_log(real_logits, fake_logits):
-    return -jnp.log(sigmoid(real_logits) + 1e-8).mean() - jnp.log(1 - sigmoid(fake_logits) + 1e-8).mean()
-
-
-def sigmoid_twice(real_logits, fake_logits):
-    return softplus(-sigmoid(real_logits)).mean() + softplus(sigmoid(fake_logits)).mean()
-
-
-def logits_for_probabilities(real_logits, fake_logits):
-    return -jnp.log(real_logits).mean() - jnp.log(1 - fake_logits).mean()
-
-
-def halved(real_logits, fake_logits):
-    return 0.5 * (softplus(-real_logits).mean() + softplus(fake_logits).mean())
-
-
-def column_against_row(real_logits, fake_logits):
-    return (softplus(-real_logits)[:, None] + softplus(fake_logits)).sum(1)
-
-
-def fakes_forgotten(real_logits, fake_logits):
-    return softplus(-real_logits).mean()
-
-
-def both_log_d(real_logits, fake_logits):
-    return softplus(-real_logits).mean() + softplus(-fake_logits).mean()
-
-
-def right_loss(real_logits, fake_logits):
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
-
-
-def fakes_detached(real_logits, fake_logits):
-    return right_loss(real_logits, stop_gradient(fake_logits))
-
-
-def real_detached(real_logits, fake_logits):
-    return right_loss(stop_gradient(real_logits), fake_logits)
-
-
-def numpy_loss(real_logits, fake_logits):
-    return np.logaddexp(0, -real_logits).mean() + np.logaddexp(0, fake_logits).mean()
-
-
-def float_loss(real_logits, fake_logits):
-    return float(right_loss(real_logits, fake_logits))
-
-
-def item_loss(real_logits, fake_logits):
-    return right_loss(real_logits, fake_logits).item()
-
-
-def minus_log_sigmoid(s):
-    return jnp.where(s < -20, -s, -jnp.log(sigmoid(s)))
-
-
-def where_loss(real_logits, fake_logits):
-    return minus_log_sigmoid(real_logits).mean() + minus_log_sigmoid(-fake_logits).mean()
-
-
-def infinity_replaced(real_logits, fake_logits):
-    logs = jnp.log(sigmoid(real_logits)), jnp.log(1 - sigmoid(fake_logits))
-    return sum(jnp.nan_to_num(-each, posinf=200.0).mean() for each in logs)
-
-
-def softplus_by_exp(real_logits, fake_logits):
-    return jnp.log(1 + jnp.exp(-real_logits)).mean() + jnp.log(1 + jnp.exp(fake_logits)).mean()
-
-
-def logits_clipped(real_logits, fake_logits):
-    return right_loss(jnp.clip(real_logits, -30, 30), jnp.clip(fake_logits, -30, 30))
-
-
-def loss_by_loop(real_logits, fake_logits):
-    return sum(softplus(-s) for s in real_logits) / len(real_logits) + softplus(fake_logits).mean()
-
-
-def one_mean(real_logits, fake_logits):
-    return (softplus(-real_logits) + softplus(fake_logits)).mean()
-
-
-def weighted_by_size(real_logits, fake_logits):
-    return 2 * jnp.concatenate([softplus(-real_logits), softplus(fake_logits)]).mean()
-
-
-def smoothed(real_logits, fake_logits):
-    return (0.9 * softplus(-real_logits) + 0.1 * softplus(real_logits)).mean() + softplus(fake_logits).mean()
-
-
-def wasserstein(real_logits, fake_logits):
-    return fake_logits.mean() - real_logits.mean()
-
-
-def hinge(real_logits, fake_logits):
-    return jax.nn.relu(1 - real_logits).mean() + jax.nn.relu(1 + fake_logits).mean()
-
-
-def probabilities(real_logits, fake_logits):
-    return -sigmoid(real_logits).mean() - (1 - sigmoid(fake_logits)).mean()
-
-
-# --- generator_loss
-
-
-def log_d_of_real(real_logits, fake_logits):
-    return softplus(-real_logits).mean()
-
-
-def minus_d_loss(real_logits, fake_logits):
-    return -softplus(-real_logits).mean() - softplus(fake_logits).mean()
-
-
-def saturating(real_logits, fake_logits):
-    return -softplus(fake_logits).mean()
-
-
-def wants_to_be_caught(real_logits, fake_logits):
-    return softplus(fake_logits).mean()
-
-
-def sign_turned(real_logits, fake_logits):
-    return -softplus(-fake_logits).mean()
-
-
-def cut(real_logits, fake_logits):
-    return softplus(-stop_gradient(fake_logits)).mean()
-
-
-def log_of_fake_sigmoid(real_logits, fake_logits):
-    return -jnp.log(sigmoid(fake_logits)).mean()
-
-
-def clipped(real_logits, fake_logits):
-    return -jnp.log(jnp.clip(sigmoid(fake_logits), 1e-7, 1)).mean()
-
-
-def no_log(real_logits, fake_logits):
-    return -sigmoid(fake_logits).mean()
-
-
-def no_mean(real_logits, fake_logits):
-    return softplus(-fake_logits)
-
-
-def where_of_fakes(real_logits, fake_logits):
-    return minus_log_sigmoid(fake_logits).mean()
-
-
-def numpy_of_fakes(real_logits, fake_logits):
-    return np.logaddexp(0, -fake_logits).mean()
-
-
-def float_of_fakes(real_logits, fake_logits):
-    return float(softplus(-fake_logits).mean())
-
-
-def fakes_by_loop(real_logits, fake_logits):
-    return sum(softplus(-s) for s in fake_logits) / len(fake_logits)
-
-
-def relativistic(real_logits, fake_logits):
-    return softplus(real_logits.mean() - fake_logits).mean()
-
-
-def log_of_the_mean(real_logits, fake_logits):
-    return -jnp.log(sigmoid(fake_logits).mean())
-
-
-def squares(real_logits, fake_logits):
-    return ((fake_logits - 1) ** 2).mean()
-
-
-def by_the_number_of_real(real_logits, fake_logits):
-    return softplus(-fake_logits).sum() / len(real_logits)
-
-
 # --- step: one program with a switch for each mistake
 
 
@@ -504,6 +313,56 @@ def wrong_axis(samples, means, std):
     return int(good.sum()), good.mean()
 
 
+# --- by_chance: lambdas, below
+
+
+def at_least_one_expected(weights, n):
+    return (n * weights >= 1).sum()
+
+
+def in_proportion(weights, n):
+    return jnp.minimum(1, n * weights).sum()
+
+
+def renormalised(weights, n):
+    return (1 - (1 - weights / weights.sum()) ** n).sum()
+
+
+# --- moved
+
+
+def stepped(generate, g, z, slope, rate):
+    (grads,) = jax.vjp(lambda g: generate(g, z), g)[1](slope)
+    return jax.tree.map(lambda w, grad: w - rate * grad, g, grads)
+
+
+def right_way(generate, g, z, slope, rate):
+    return generate(stepped(generate, g, z, slope, rate), z) - generate(g, z)
+
+
+def free_fakes(generate, g, z, slope, rate):
+    return -rate * slope
+
+
+def new_places(generate, g, z, slope, rate):
+    return generate(stepped(generate, g, z, slope, rate), z)
+
+
+def straight_on(generate, g, z, slope, rate):
+    (grads,) = jax.vjp(lambda g: generate(g, z), g)[1](slope)
+    return -rate * jax.jvp(lambda g: generate(g, z), (g,), (grads,))[1]
+
+
+def one_g_each(generate, g, z, slope, rate):
+    ways = [right_way(generate, g, z[i : i + 1], slope[i : i + 1], rate) for i in range(len(z))]
+    return jnp.concatenate(ways)
+
+
+def latents_moved(generate, g, z, slope, rate):
+    (in_z,) = jax.vjp(lambda z: generate(g, z), z)[1](slope)
+    return generate(g, z - rate * in_z) - generate(g, z)
+
+
 # --- modes_left
 
 
@@ -547,54 +406,6 @@ WRONG = {
         (of_the_mean_fake, "takes the mean before σ"),
         (without_noise, "the noise is missing"),
         (one_size, "take a mean over each batch first"),
-    ],
-    "02.discriminator_loss": [
-        (sign_lost, "trains D to be wrong"),
-        (labels_swapped, "The labels are swapped"),
-        (log_of_sigmoid, "its log is −inf"),
-        (epsilon_in_log, "hides the −inf"),
-        (sigmoid_twice, "A sigmoid too many"),
-        (logits_for_probabilities, "the log of a logit"),
-        (halved, "You average the two halves"),
-        (column_against_row, "shape (6,), expected ()"),
-        (fakes_forgotten, "The half on the fakes is missing"),
-        (both_log_d, "which is G's goal"),
-        (fakes_detached, "no gradient reaches the fakes"),
-        (real_detached, "no gradient reaches the real logits"),
-        (numpy_loss, "the step differentiates it, compiled by jit"),
-        (float_loss, "find no value in it"),
-        (item_loss, "find no value in it"),
-        (where_loss, "gradient in real_logits is NaN"),
-        (infinity_replaced, "gradient in real_logits is NaN"),
-        (softplus_by_exp, "e^200 overflows"),
-        (logits_clipped, "A clip"),
-        (loss_by_loop, "loop goes over the samples"),
-        (one_mean, "take a mean over each batch first"),
-        (weighted_by_size, "Right only for batches of one size"),
-        (smoothed, "You smooth the labels"),
-        (wasserstein, "another GAN (Wasserstein)"),
-        (hinge, "another GAN (hinge)"),
-        (probabilities, "The log is missing"),
-    ],
-    "02.generator_loss": [
-        (log_d_of_real, "no gradient reaches it"),
-        (minus_d_loss, "minus D's loss"),
-        (saturating, "the saturating loss"),
-        (wants_to_be_caught, "teaches G to be caught"),
-        (sign_turned, "The sign is turned"),
-        (cut, "no gradient reaches the fakes"),
-        (log_of_fake_sigmoid, "its log is −inf"),
-        (clipped, "hides the −inf"),
-        (no_log, "the log is missing"),
-        (no_mean, "the mean is missing"),
-        (where_of_fakes, "gradient in fake_logits is NaN"),
-        (numpy_of_fakes, "NumPy cannot read it"),
-        (float_of_fakes, "find no value in it"),
-        (fakes_by_loop, "loop goes over the samples"),
-        (relativistic, "relativistic loss"),
-        (log_of_the_mean, "the log of the mean"),
-        (squares, "another GAN (least squares)"),
-        (by_the_number_of_real, "the number of real samples"),
     ],
     "02.step": [
         (faulty("fakes made outside"), "The gradient of G's loss is 0"),
@@ -659,6 +470,39 @@ WRONG = {
         (good_by(lambda distances, std: (distances.min(1) > 3 * std).mean()), "the share of bad samples"),
         (good_by(lambda distances, std: (distances <= 3 * std).sum() / len(distances)), "once for each mode"),
         (set_of_arrays, "unhashable"),
+    ],
+    "02.by_chance": [
+        (lambda weights, n: len(weights), "all modes"),
+        (lambda weights, n: (weights > 0).sum(), "a chance above 0"),
+        (at_least_one_expected, "That is an average"),
+        (in_proportion, "several samples may fall on one mode"),
+        (lambda weights, n: (n * weights).sum(), "at most 1 for each mode"),
+        (lambda weights, n: ((1 - weights) ** n).sum(), "how many modes are missed"),
+        (lambda weights, n: 1 - (1 - weights.sum()) ** n, "the chance that some mode is found"),
+        (lambda weights, n: jnp.prod(1 - (1 - weights) ** n), "the chance that all modes are found"),
+        (lambda weights, n: (1 - (1 - weights) ** n).mean(), "a share of the modes"),
+        (lambda weights, n: (1 - weights**n).sum(), "unless all n miss it"),
+        (lambda weights, n: (n * weights * (1 - weights) ** (n - 1)).sum(), "exactly one sample"),
+        (lambda weights, n: 1 - (1 - weights) ** n, "one number a mode"),
+        (lambda weights, n: (1 - jnp.exp(-n * weights)).sum(), "Take the power"),
+        (renormalised, "as if all samples were good"),
+        (lambda weights, n: (1 - (1 - weights) ** 2500).sum(), "whatever `n` is"),
+        (lambda weights, n: (1 - (1 - weights) ** n).sum().round(), "need not be whole"),
+    ],
+    "02.moved": [
+        (free_fakes, "as if it were free"),
+        (lambda generate, g, z, slope, rate: rate * slope, "uphill, and each fake by itself"),
+        (lambda generate, g, z, slope, rate: right_way(generate, g, z, slope, -rate), "Your weights go uphill"),
+        (new_places, "where the fakes are after the step"),
+        (lambda *inputs: -right_way(*inputs), "From old to new"),
+        (straight_on, "infinitely small steps"),
+        (lambda generate, g, z, slope, rate: right_way(generate, g, z, slope / len(z), rate), "a mean already"),
+        (lambda generate, g, z, slope, rate: right_way(generate, g, z, slope, 1.0), "Your step has length 1"),
+        (one_g_each, "There is one G"),
+        (lambda generate, g, z, slope, rate: right_way(generate, g, z, 0 * slope + slope.mean(0), rate), "one slope"),
+        (lambda generate, g, z, slope, rate: right_way(generate, g, z, 0 * slope + 1, rate), "the sum of its outputs"),
+        (latents_moved, "You move the latents"),
+        (stepped, "You return weights"),
     ],
     "02.modes_left": [
         (straight_line, "as if D(G(z)) were k/K"),

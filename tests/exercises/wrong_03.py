@@ -4,14 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_lib.dirac import slope
-
 # --- step
 
 
 def overwritten_too_early(field, theta, psi, rate, alternating):
-    theta = theta + rate * field(theta, psi)[0]
     psi = psi + rate * field(theta, psi)[1]
+    theta = theta + rate * field(theta, psi)[0]
     return theta, psi
 
 
@@ -24,11 +22,11 @@ def modes_exchanged(field, theta, psi, rate, alternating):
     return (always_at_once if alternating else overwritten_too_early)(field, theta, psi, rate, alternating)
 
 
-def psi_first(field, theta, psi, rate, alternating):
+def theta_first(field, theta, psi, rate, alternating):
     if not alternating:
         return always_at_once(field, theta, psi, rate, alternating)
-    psi = psi + rate * field(theta, psi)[1]
-    return theta + rate * field(theta, psi)[0], psi
+    theta = theta + rate * field(theta, psi)[0]
+    return theta, psi + rate * field(theta, psi)[1]
 
 
 def descends(field, theta, psi, rate, alternating):
@@ -51,17 +49,17 @@ def order_exchanged(field, theta, psi, rate, alternating):
     return psi + rate * v_psi, theta + rate * v_theta
 
 
-def first_entry_for_both(field, theta, psi, rate, alternating):
-    new = theta + rate * field(theta, psi)[0]
+def second_entry_for_both(field, theta, psi, rate, alternating):
+    new = psi + rate * field(theta, psi)[1]
     if not alternating:
-        return new, psi + rate * field(theta, psi)[1]
-    return new, psi + rate * field(new, psi)[0]
+        return theta + rate * field(theta, psi)[0], new
+    return theta + rate * field(theta, new)[1], new
 
 
-def theta_asks_twice(field, theta, psi, rate, alternating):
+def psi_asks_twice(field, theta, psi, rate, alternating):
     v_theta, v_psi = field(theta, psi)
     if alternating:
-        v_theta, v_psi = field(theta + rate * v_theta, psi)
+        v_theta, v_psi = field(theta, psi + rate * v_psi)
     return theta + rate * v_theta, psi + rate * v_psi
 
 
@@ -69,15 +67,15 @@ def one_number(field, theta, psi, rate, alternating):
     return theta + rate * field(theta, psi)[0]
 
 
-def moving(times_theta=1.0, times_psi=1.0, seen=lambda field, new, psi, new_psi: field(new, psi)):
-    """A step whose players move by these multiples of their movement; in turn ψ sees another field."""
+def moving(times_theta=1.0, times_psi=1.0, seen=lambda field, theta, new_theta, new: field(theta, new)):
+    """A step whose players move by these multiples of their movement; in turn θ sees another field."""
 
     def step(field, theta, psi, rate, alternating):
         v_theta, v_psi = field(theta, psi)
-        new = theta + times_theta * rate * v_theta
+        new = psi + times_psi * rate * v_psi
         if alternating:
-            v_psi = seen(field, new, psi, psi + rate * v_psi)[1]
-        return new, psi + times_psi * rate * v_psi
+            v_theta = seen(field, theta, theta + rate * v_theta, new)[0]
+        return theta + times_theta * rate * v_theta, new
 
     return step
 
@@ -162,112 +160,48 @@ def symmetrised(field):
     return np.linalg.eigvals((jacobian + jacobian.T) / 2)
 
 
-# --- r1_field
+# --- largest_step
 
 
-def no_penalty(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi)
+def bound(each, over=np.min):
+    """An answer with another bound for each eigenvalue, or another choice among the bounds."""
+
+    def largest_step(eigenvalues):
+        return 0.0 if eigenvalues.real.max() >= 0 else float(over(each(eigenvalues)))
+
+    return largest_step
 
 
-def climbs_the_penalty(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) + gamma * psi
+def right_bounds(lam):
+    return -2 * lam.real / abs(lam) ** 2
 
 
-def damps_both(theta, psi, gamma):
-    return -psi * slope(theta * psi) - gamma * theta, theta * slope(theta * psi) - gamma * psi
+def growing_ones_forgotten(lam):
+    return right_bounds(lam)[lam.real < 0].min() if (lam.real < 0).any() else 0.0
 
 
-def damps_g(theta, psi, gamma):
-    return -psi * slope(theta * psi) - gamma * psi, theta * slope(theta * psi)
+# --- one_round
 
 
-def the_penalty_itself(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma / 2 * psi**2
+def rounds(combine, s=0.5, sign=1):
+    """A round by combine(G's matrix, D's matrix, k)."""
+
+    def one_round(g_rate, d_rate, k, gamma):
+        of_d = np.array([[1, 0], [-d_rate * s, 1 - sign * d_rate * gamma]])
+        return combine(np.array([[1, g_rate * s], [0, 1]]), of_d, k)
+
+    return one_round
 
 
-def half(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma / 2 * psi
+power = np.linalg.matrix_power
 
 
-def twice(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - 2 * gamma * psi
+def longer_step(g_rate, d_rate, k, gamma):
+    return rounds(lambda g, d, _: g @ d)(g_rate, k * d_rate, 1, gamma)
 
 
-def linearised(theta, psi, gamma):
-    return -psi / 2, theta / 2 - gamma * psi
-
-
-def wasserstein(theta, psi, gamma):
-    return -psi, theta - gamma * psi
-
-
-def non_saturating(theta, psi, gamma):
-    return -psi * slope(-theta * psi), theta * slope(theta * psi) - gamma * psi
-
-
-def constant_friction(theta, psi, gamma):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - gamma * np.sign(psi)
-
-
-def psi_alone(theta, psi, gamma):
-    return theta * slope(theta * psi) - gamma * psi
-
-
-def renamed(theta, psi, g):
-    return -psi * slope(theta * psi), theta * slope(theta * psi) - g * psi
-
-
-def fielded(v_theta, v_psi):
-    """A field from functions of (theta, psi, gamma, f′)."""
-
-    def r1_field(theta, psi, gamma):
-        f = slope(theta * psi)
-        return v_theta(theta, psi, gamma, f), v_psi(theta, psi, gamma, f)
-
-    return r1_field
-
-
-# --- optimistic
-
-
-def plain(w, v, v_before, rate):
-    return w + rate * v
-
-
-def momentum(w, v, v_before, rate):
-    return w + rate * (v + v_before)
-
-
-def wrong_sign(w, v, v_before, rate):
-    return w + rate * (2 * v + v_before)
-
-
-def change_alone(w, v, v_before, rate):
-    return w + rate * (v - v_before)
-
-
-def times_exchanged(w, v, v_before, rate):
-    return w + rate * (2 * v_before - v)
-
-
-def average(w, v, v_before, rate):
-    return w + rate * (v + v_before) / 2
-
-
-def minus(w, v, v_before, rate):
-    return w - rate * (2 * v - v_before)
-
-
-def bare_velocity(w, v, v_before, rate):
-    return w + 2 * rate * v - v_before
-
-
-def length_one(w, v, v_before, rate):
-    return w + 2 * v - v_before
-
-
-def movement(w, v, v_before, rate):
-    return rate * (2 * v - v_before)
+def rates_exchanged(g_rate, d_rate, k, gamma):
+    return rounds(lambda g, d, k: g @ power(d, k))(d_rate, g_rate, k, gamma)
 
 
 # --- squared_slope
@@ -366,23 +300,23 @@ def mean_norm_squared(critic, real):
 
 WRONG = {
     "03.step": [
-        (overwritten_too_early, "θ is overwritten too early"),
-        (modes_exchanged, "θ is overwritten too early"),
+        (overwritten_too_early, "ψ is overwritten too early"),
+        (modes_exchanged, "ψ is overwritten too early"),
         (always_at_once, "ask the field again"),
-        (psi_first, "Your ψ moves first"),
+        (theta_first, "Your θ moves first"),
         (descends, "Minus?"),
         (no_rate, "multiply the field by `rate`"),
         (movements_only, "You return the movements"),
         (order_exchanged, "in the wrong order"),
-        (first_entry_for_both, "The second one is its own"),
-        (theta_asks_twice, "Only ψ asks the field a second time"),
+        (second_entry_for_both, "The first one is its own"),
+        (psi_asks_twice, "Only θ asks the field a second time"),
         (one_number, "Return two numbers"),
         (moving(0.5, 0.5), "rate/2"),
         (moving(-1.0), "One player walks against the field"),
         (moving(1.0, -1.0), "One player walks against the field"),
         (moving(1.0, 0.0), "ψ has not moved"),
         (moving(0.0, 1.0), "θ has not moved"),
-        (moving(seen=lambda field, new, psi, new_psi: field(new, new_psi)), "at its own new place"),
+        (moving(seen=lambda field, theta, new_theta, new: field(new_theta, new)), "at its own new place"),
         (lambda field, theta, psi, rate, alternating: field(theta, psi), "You return the field"),
         (lambda field, theta, psi, rate, alternating: (theta, psi), "where the players stood"),
         (
@@ -415,63 +349,37 @@ WRONG = {
         (lambda field: np.exp(np.linalg.eigvals(jacobian_of(field))), "over a time of 1"),
         (lambda field: np.linalg.eig(jacobian_of(field))[1], "You return a matrix"),
     ],
-    "03.r1_field": [
-        (no_penalty, "D's penalty γ/2·ψ² is missing"),
-        (climbs_the_penalty, "drives ψ away from 0"),
-        (damps_both, "You damp G too"),
-        (damps_g, "You damp G. It is D"),
-        (the_penalty_itself, "You subtract the penalty itself"),
-        (half, "the square brings a 2 along"),
-        (twice, "the ½ takes the 2 away"),
-        (linearised, "right at the equilibrium only"),
-        (wasserstein, "the field of a Wasserstein GAN"),
-        (non_saturating, "the non-saturating field"),
-        (constant_friction, "in proportion to ψ"),
-        (psi_alone, "Return two numbers"),
-        (renamed, "leave the third argument its name"),
-        (fielded(lambda t, p, c, f: -p * f - c * t, lambda t, p, c, f: t * f), "It is D who pays"),
-        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - c * t), "not γθ"),
-        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - p), "γ is missing"),
-        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: -c * p), "own slope is missing"),
-        (fielded(lambda t, p, c, f: p * f, lambda t, p, c, f: t * f - c * p), "The sign of v_θ"),
-        (fielded(lambda t, p, c, f: -t * f, lambda t, p, c, f: p * f - c * p), "θ and ψ are exchanged"),
-        (fielded(lambda t, p, c, f: -f, lambda t, p, c, f: f - c * p), "The inner derivatives are missing"),
-        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: t * f - c * abs(p)), "one sign on both sides"),
-        (fielded(lambda t, p, c, f: -p * f, lambda t, p, c, f: (t - c * p) * f), "not to the penalty"),
+    "03.largest_step": [
+        (bound(lambda lam: 2 / abs(lam)), "2/|λ| is the bound for real λ"),
+        (bound(lambda lam: -2 / lam.real), "−2/Re λ is the bound for real λ"),
+        (bound(lambda lam: right_bounds(lam) / 2), "mind the 2"),
+        (bound(right_bounds, np.max), "You take the largest of the bounds"),
+        (bound(right_bounds, np.mean), "You take the mean of the bounds"),
+        (bound(lambda lam: right_bounds(lam)[:1]), "Only the first eigenvalue counts"),
+        (bound(lambda lam: -2 * lam.real / abs(lam)), "h²|λ|² has the square"),
+        (bound(lambda lam: 1 / abs(lam)), "1/|λ| is a time"),
+        (lambda lam: right_bounds(lam).min(), "return 0"),
+        (lambda lam: -right_bounds(lam).min(), "The sign"),
+        (growing_ones_forgotten, "One that grows, grows for every step"),
+        (bound(right_bounds, list), "float() argument"),
+        (lambda lam: right_bounds(lam), "shape (2,), expected ()"),
+        (lambda lam: 0.4, "largest step is not the expected one"),
     ],
-    "03.critical": [
-        (lambda s: s, "γ = s: right if"),
-        (lambda s: 1.0, "You return 1 for every s"),
-        (lambda s: 4 * s**2, "which is γ²"),
-        (lambda s: 4 * s, "γ = 4s"),
-        (lambda s: s / 2, "γ = s/2"),
-        (lambda s: -2 * s, "The sign"),
-        (lambda s: s**2, "You return s²"),
-        (lambda s: 2.2 * s, "critical γ is not the expected one"),
-        (lambda s: 2 * s - 0.2 * s**2, "for steps of h = 0.2 in turn"),
-        (lambda s: 2 * s**2, "in proportion to s"),
-        (lambda s: 1 / s, "γ grows with s"),
-        (lambda s: s + 0.5, "right for s = ½ only"),
-        (lambda s: 0.0, "no penalty at all"),
-        (lambda s: {0.3: 0.6, 1.0: 2.0, 0.5: 1.0}[s], "KeyError"),
-    ],
-    "03.optimistic": [
-        (plain, "v_before is not used"),
-        (momentum, "That is momentum"),
-        (wrong_sign, "wrong sign"),
-        (change_alone, "You step by the change alone"),
-        (times_exchanged, "now and before are exchanged"),
-        (average, "You average now and before"),
-        (minus, "Minus?"),
-        (bare_velocity, "v_before is a velocity, too"),
-        (length_one, "multiply by `rate`"),
-        (movement, "You return the movement"),
-        (lambda w, v, v_before, rate: 2 * v - v_before, "You return the forecast"),
-        (lambda w, v, v_before, rate: w + rate * (3 * v - 2 * v_before), "two steps ahead"),
-        (lambda w, v, v_before, rate: w + rate * (1.5 * v - 0.5 * v_before), "half of the change"),
-        (lambda w, v, v_before, rate: w + 0.2 * (2 * v - v_before), "whatever `rate` is"),
-        (lambda w, v, v_before, rate: w + rate * v + (v - v_before), "multiply it by `rate`"),
-        (lambda w, v, v_before, rate: tuple(w + rate * (2 * v - v_before)), "make one array of it"),
+    "03.one_round": [
+        (rounds(lambda g, d, k: power(d, k) @ g), "G moves first in your round"),
+        (rounds(lambda g, d, k: g @ d), "whatever k is"),
+        (longer_step, "is not k steps"),
+        (rounds(lambda g, d, k: power(g @ d, k)), "G makes k steps, too"),
+        (rounds(lambda g, d, k: (g @ power(d, k)).T), "the transposed matrix"),
+        (rounds(lambda g, d, k: g @ power(d, k), sign=0), "The friction is missing"),
+        (rounds(lambda g, d, k: g @ power(d, k), sign=-1), "Your friction drives ψ away"),
+        (rounds(lambda g, d, k: g @ power(d, k), s=1.0), "The ½ is missing"),
+        (rounds(lambda g, d, k: g @ power(d, k), s=-0.5), "A sign"),
+        (rounds(lambda g, d, k: g + power(d, k) - np.eye(2)), "Both move from where they stand"),
+        (rates_exchanged, "The rates are exchanged"),
+        (rounds(lambda g, d, k: g @ d**k), "the power of each entry"),
+        (rounds(lambda g, d, k: g * power(d, k)), "entry by entry"),
+        (rounds(lambda g, d, k: np.linalg.eigvals(g @ power(d, k))), "shape (2,), expected (2, 2)"),
     ],
     "03.squared_slope": [
         (over_the_batch, "You sum over the batch"),
