@@ -42,7 +42,8 @@ GAN_OF_THE_COURSE = GAN(
     nets.small_generator,
     nets.small_discriminator,
     latent_dim=16,
-    optimizer=Pair(falling(6e-3, 3000), falling(1e-3, 1000)),  # two time scales: Heusel et al. 2017
+    # G the faster one: what was best when measured. The theorem of two time scales (Heusel et al. 2017) wants it the slower.
+    optimizer=Pair(falling(6e-3, 3000), falling(1e-3, 1000)),
     averaging=0.9995,  # the first steps use less: gan.moving_average
 )
 CONDITIONAL = replace(

@@ -9,7 +9,6 @@ from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.compare import close, fit, kind_of, recognise
-from gan_lib.exercises.running import ADVICE
 from gan_lib.nets import MLP
 from gan_lib.pure import arrays, create, forward
 
@@ -637,142 +636,61 @@ def average(average, latest, decay):
     return jax.tree.map(mix, average, latest)
 
 
-# --- 04.slerp -------------------------------------------------------------------------------------------------------
+# --- 04.common ------------------------------------------------------------------------------------------------------
 
 
-def check_slerp(fn):
-    """Vectors of different lengths, an acute and an obtuse angle, by the formula in float64; both ends; under vmap."""
-    rng = np.random.default_rng(100)  # its a·b is less than either length squared, so that no wrong arccos is NaN
-    for d, t, sign in [(5, 0.6, 1), (2, 0.3, -1), (3, 0.75, -1), (100, 0.4, 1)]:
-        a, b = np.round(8 * rng.normal(size=(2, d))) / 8  # short numbers: a GPU's fast products keep them
-        a, b = a.astype(np.float32), (b if sign * (a @ b) > 0 else -b).astype(np.float32)
-        inputs = {"a": jnp.asarray(a), "b": jnp.asarray(b), "t": t}
-        got = fn(*inputs.values())
-        expected = arc(a, b, t, angle_of(a, b))
-        if isinstance(got, jax.Array | np.ndarray) and got.shape == a.shape and not close(got, expected):
-            explain_slerp(np.asarray(got, float), a.astype(float), b.astype(float), t)
-        same(got, expected, inputs=inputs, rtol=1e-4, atol=1e-4)
-        for end, expected in [(0.0, a), (1.0, b)]:
-            same(fn(inputs["a"], inputs["b"], end), expected, atol=1e-4, what=f"result at t = {end:g}")
-    pairs = np.float32(np.round(8 * rng.normal(size=(2, 7, 100))) / 8)
-    try:
-        got = jax.vmap(fn, (0, 0, None))(*map(jnp.asarray, pairs), 0.5)
-    except jax.errors.JAXTypeError as error:
-        raise Mistake(
-            "Right for one pair, but the notebook takes 1,000 at once with jax.vmap, and there an array has no value yet. "
-            f"{type(error).__name__}: {ADVICE.get(type(error).__name__, 'use `jnp` throughout')}."
-        ) from None
-    expected = np.stack([arc(a, b, 0.5, angle_of(a, b)) for a, b in zip(*pairs, strict=True)])
-    same(got, expected, rtol=1e-4, atol=1e-4, what="result for seven pairs under jax.vmap")
-
-
-def angle_of(a, b):
-    return np.arccos(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b), dtype=float)
-
-
-def arc(a, b, t, angle):
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-
-
-def explain_slerp(got, a, b, t):
-    """Raise the Mistake that explains `got`, which is wrong; if none does, one with its shares of a and b."""
-    length_a, length_b, angle = np.linalg.norm(a), np.linalg.norm(b), angle_of(a, b)
-    line, cos, sin = (1 - t) * a + t * b, np.cos(angle), np.sin(angle)
-    unit, right = line / np.linalg.norm(line), arc(a, b, t, angle)
-    short = arc(a / length_a, b / length_b, t, angle)
-    mean = (1 - t) * length_a + t * length_b
-    with np.errstate(invalid="ignore"):
-        one, two, both = (
-            np.arccos(a @ b / lengths) for lengths in (length_a**2, length_b**2, (length_a * length_b) ** 2)
-        )
-        clipped = [np.arccos(np.clip(a @ b / lengths, -1, 1)) for lengths in (1, length_a**2, length_b**2)]
+def check_common(fn):
+    """Images around a mean, in closed form; the two extremes; then noise of the notebook's kind, inside jit."""
+    for seed, (n, level) in enumerate([(6, 0.5), (40, 1.0), (9, -2.0)]):
+        x = np.float32(np.random.default_rng(seed).normal(level, 0.7, (n, 4, 3, 1)))
+        flat = x.reshape(n, -1).astype(float)
+        mean, lengths = flat.mean(0), np.linalg.norm(flat, axis=1)
+        of_mean, square = np.linalg.norm(mean), np.square(lengths).mean()
+        right, got = of_mean**2 / square, fn(jnp.asarray(x))
         recognise(
             got,
-            (line, "You walk the straight line (1−t)·a + t·b, the chord. It cuts through the inside of the sphere."),
-            (right * sin, "The division by sin Ω is missing: at t = 0 you do not start at a."),
-            (arc(a, b, 1 - t, angle), "You walk from b to a: at t = 0 the result must be a."),
-            (unit, "You pull the straight line to length 1. Latents have length near √d."),
-            (
-                unit * mean,
-                "You stretch the straight line: the right length, but the speed along the arc is not constant.",
-            ),
-            (
-                short,
-                "You shorten a and b to length 1. The angle needs their lengths; the mixture takes a and b as they are.",
-            ),
-            (short * mean, "You mix directions and lengths apart. White mixes a and b as they are."),
-            (short * np.sqrt(len(a)), "You give every result the length √d; a and b keep their own lengths."),
-            (
-                right / np.linalg.norm(right),
-                "You pull the result to length 1. a and b keep their lengths, and it follows.",
-            ),
-            (arc(a, b, t, cos), "That is cos Ω where Ω belongs: the arccos is missing."),
-            (arc(a, b, t, np.arcsin(cos)), "arcsin for arccos: a·b/(‖a‖ ‖b‖) is the cosine of Ω."),
-            (arc(a, b, t, np.degrees(angle)), "Your angle is in degrees; sin takes radians."),
-            (arc(a, b, t, angle / 2), "Your angle is half of Ω."),
-            (arc(a, b, t, 2 * angle), "Your angle is twice Ω."),
-            (
-                arc(a, b, t, np.pi - angle),
-                "Ω can be more than 90°; an absolute value or an arcsin of yours takes π − Ω instead.",
-            ),
-            (arc(a, b, t, np.arccos(np.clip(cos, 0, 1))), "You clip cos Ω at 0; beyond 90° it is negative."),
-            (arc(a, b, t, np.pi / 2), "You take a right angle, whatever a and b are. Ω is the angle between them."),
-            *(
-                (arc(a, b, t, each), "You divide a·b by the square of one length; divide by both lengths, ‖a‖ ‖b‖.")
-                for each in (one, two)
-            ),
-            (arc(a, b, t, both), "You divide a·b by the squares of the lengths. A root is missing: ‖a‖ ‖b‖."),
-            (arc(a, b, t, clipped[0]), "Divide a·b by both lengths before you take the angle; clipping hides it."),
-            *(
-                (arc(a, b, t, each), "You divide a·b by the square of one length; divide by both, ‖a‖ ‖b‖.")
-                for each in clipped[1:]
-            ),
-            (
-                np.sin((1 - t) * angle) * a + np.sin(t * angle) * b / sin,
-                "Only the share of b is divided by sin Ω: brackets are missing.",
-            ),
-            (
-                np.sin((1 - t) * angle) * a / sin + np.sin(t * angle) * b,
-                "Only the share of a is divided by sin Ω: the one of b needs it, too.",
-            ),
-            (
-                (np.cos((1 - t) * angle) * a + np.cos(t * angle) * b) / cos,
-                "You use cos for sin: at t = 0 a must come in whole and b not at all.",
-            ),
-            (
-                (np.sin(1 - t * angle) * a + np.sin(t * angle) * b) / sin,
-                "sin(1 − tΩ) for sin((1 − t)Ω): brackets are missing.",
-            ),
-            ((np.sin((1 - t) * angle) * a - np.sin(t * angle) * b) / sin, "You subtract the share of b. Add it."),
-            (np.sqrt(1 - t) * a + np.sqrt(t) * b, "The shares are √(1−t) and √t, which know no angle."),
+            (np.sqrt(right), "That is the root of the share. Both lengths are squared."),
+            (of_mean / lengths.mean(), "You compare the lengths. The share is one of *squared* lengths, which add up."),
+            (of_mean**2 / lengths.mean() ** 2, "You square the mean length below. The mean of the *squared* lengths is asked."),
+            (of_mean / np.sqrt(square), "You compare the lengths. The share is one of *squared* lengths, which add up."),
+            (1 - right, "That is what the images do not have in common. You subtract it from 1."),
+            (square / of_mean**2, "Your fraction stands on its head."),
+            (of_mean**2 / np.square(lengths).sum(), "You divide by the sum over the images; it is the mean."),
+            (of_mean**2, "You do not divide: a share of the mean squared length is asked."),
+            (np.square(flat.mean()) / square, "You average over the pixels, too. The mean image has 784 pixels."),
+            (np.square(flat.mean()) / np.square(flat).mean(), "You take the mean brightness. The mean *image* is asked: "
+             "average over the images alone."),
+            (np.square(flat.mean(1)).mean() / np.square(flat).mean(), "You average over the pixels of each image. Average over "
+             "the images: axis 0."),
+            (np.square(mean).mean() / square, "Above you take the mean over the pixels, below their sum. Both are sums."),
+            (of_mean**2 / np.square(flat - mean).sum(1).mean(), "Below stands the squared distance from the mean. The squared "
+             "length is asked, from 0: that is where D's inputs start."),
             right=right,
-        )
-    if np.isnan(got).any():
-        raise Mistake("NaN: the arccos of a number beyond ±1. Divide a·b by both lengths before you take the angle.")
-    (of_a, of_b), *_ = np.linalg.lstsq(np.stack([a, b], 1), got, rcond=None)
-    if np.allclose(of_a * a + of_b * b, got, atol=1e-4):
-        raise Mistake(
-            f"At t = {t}, with Ω = {angle:.3f}, you take {of_a:.4f} of a and {of_b:.4f} of b; the formula gives "
-            f"{np.sin((1 - t) * angle) / sin:.4f} and {np.sin(t * angle) / sin:.4f}."
-        )
+        )  # fmt: skip
+        same(got, float(right), inputs={"images": jnp.asarray(x)}, rtol=1e-4, what="share")
+    one = jnp.full((5, 28, 28, 1), 0.25)
+    same(fn(one), 1.0, inputs={"images": one}, rtol=1e-4, what="share for one image, five times,")
+    pair = jnp.concatenate([one, -one])
+    same(fn(pair), 0.0, inputs={"images": pair}, atol=1e-5, what="share for images that cancel")
 
 
 @define(
-    "04.slerp",
+    "04.common",
     difficulty=2,
     minutes=7,
-    check=check_slerp,
+    check=check_common,
     hints=(
-        "Ω is the angle between a and b: cos Ω = a·b / (‖a‖ ‖b‖). Both lengths are needed.",
-        "`jnp.arccos` gives Ω in radians. The weights are sin((1−t)Ω)/sin Ω for a and sin(tΩ)/sin Ω for b.",
-        "angle = jnp.arccos(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b)), then the formula; a and b go in as they are.",
+        "Each image is a vector of 784 numbers. Write it as mean image + rest: on average the squares of the two lengths add up "
+        "to the square of the whole.",
+        "The mean image is `images.mean(axis=0)`; its squared length is the sum of the squares of its pixels.",
+        "(images.mean(0) ** 2).sum() over (images ** 2).sum() / len(images).",
     ),
 )
-def slerp(a, b, t):
-    """The point a fraction t of the way from a to b along the arc: (d,).
+def common(images):
+    """The share that images (B, 28, 28, 1) have in common, 0 to 1.
 
-    a, b: latents (d,); t in [0, 1].
+    Squared length of the mean image, over the mean squared length of the
+    images. Lengths are from 0, with an image as a vector of 784 numbers.
     """
-    angle = jnp.arccos(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
-    to_a, to_b = jnp.sin((1 - t) * angle), jnp.sin(t * angle)
-    return (to_a * a + to_b * b) / jnp.sin(angle)
+    mean = images.mean(axis=0)
+    return (mean**2).sum() / ((images**2).sum() / len(images))

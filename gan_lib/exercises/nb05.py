@@ -1,12 +1,11 @@
 """Notebook 05, convolutional GANs: references, hints and checks."""
 
-from itertools import permutations
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gan_lib.exercises import Mistake, define, same
+from gan_lib.exercises.as_used import jitted
 from gan_lib.exercises.compare import fit, recognise
 from gan_lib.exercises.running import ADVICE
 
@@ -23,8 +22,7 @@ NAMES = "n", "size", "stride", "padding"
 
 
 def check_output_size(fn):
-    """Against the places a window fits, counted one by one; then the formula of the transpose. All cases at once: one
-    number alone looks like many mistakes."""
+    """Against the places a window fits, counted one by one. All cases at once: one number alone looks like many mistakes."""
     cases = [(4, 3, 1, 0), (28, 4, 2, 1), (7, 5, 1, 2), (9, 3, 2, 0), (10, 3, 2, 0), (6, 2, 3, 1), (9, 4, 4, 0)]
     n, size, stride, padding = np.transpose(cases)
     got = [fn(*case) for case in cases]
@@ -34,6 +32,10 @@ def check_output_size(fn):
     recognise(
         np.array(got),
         (n // stride, "You divide n by the stride, and leave the kernel and the padding out."),
+        (
+            n // stride + 1,
+            "You leave the kernel and the padding out: the window has n + 2·padding − size pixels of room.",
+        ),
         (room // stride, "You count the moves of the window. It also stands at the start: add 1."),
         (room // stride + 2, "You count a place too many: one at the start, and one for each move."),
         (
@@ -72,38 +74,6 @@ def check_output_size(fn):
     for case, number in zip(cases, got, strict=True):
         right = len(range(0, case[0] + 2 * case[3] - case[1] + 1, case[2]))
         same(number, right, inputs=dict(zip(NAMES, case, strict=True)), rtol=0, what="size after a convolution")
-    cases = [(2, 3, 1, 0), (2, 3, 2, 0), (7, 4, 2, 1), (14, 5, 2, 1), (5, 2, 3, 0)]
-    n, size, stride, padding = np.transpose(cases)
-    got, right = [fn(*case, transposed=True) for case in cases], (n - 1) * stride + size - 2 * padding
-    recognise(
-        np.array(got),
-        ((n + 2 * padding - size) // stride + 1, "You ignore `transposed`: this is the size of a convolution."),
-        (n - 1 + size - 2 * padding, "You forget the stride: the copies lie that many pixels apart."),
-        (
-            n * stride + np.maximum(size - stride, 0) - 2 * padding,
-            "That is JAX's rule, which leaves room for a whole stride "
-            "after the last copy. Here the picture ends with it, though the stride be larger than the kernel.",
-        ),
-        (
-            n * stride - 2 * padding,
-            "n · stride ends where a next copy would start; the last one reaches `size` pixels.",
-        ),
-        ((n + 1) * stride + size - 2 * padding, "There are n − 1 moves between n copies of the kernel, not n + 1."),
-        ((n - 1) * size + stride - 2 * padding, "Size and stride are exchanged."),
-        (n * size - 2 * padding, "You put the copies side by side; they start `stride` pixels apart, and may overlap."),
-        (right - size, "You forget the kernel's size: the last copy reaches `size` pixels on."),
-        (right + 1, "You count a pixel too many: the last copy starts at stride · (n − 1), and has `size` pixels."),
-        (right - 1, "You count a pixel too few: the last copy starts at stride · (n − 1), and has `size` pixels."),
-        (right + stride, "There are n − 1 moves between n copies of the kernel, not n."),
-        (right + 4 * padding, "In the transpose, padding is cut off: subtract it."),
-        (right + padding, "Padding is cut off at both ends: it counts twice."),
-        (right + 2 * padding, "You forget the padding, which is cut off at both ends."),
-        (right - size + 1, "The last copy of the kernel reaches `size` pixels, not one."),
-        (n * stride, "That is the size with SAME padding. Here `padding` says how many pixels are cut off."),
-    )
-    for case, number, each in zip(cases, got, right.tolist(), strict=True):
-        inputs = dict(zip(NAMES, case, strict=True), transposed=True)
-        same(number, each, inputs=inputs, rtol=0, what="size after a transposed convolution")
     for case, number in (((9, 3), 7), ((9, 3, 2), 4)):
         same(
             fn(*case), number, inputs=dict(zip(NAMES, case, strict=False)), rtol=0, what="size with the stub's defaults"
@@ -117,19 +87,15 @@ def check_output_size(fn):
     check=check_output_size,
     hints=(
         "Count the places of the window's left edge: it starts at 0 and moves on by `stride` while the window fits.",
-        "A convolution has n + 2·padding pixels, and room for ⌊(n + 2·padding − size)/stride⌋ moves after the start. The "
-        "transpose lays n copies of the kernel, `stride` apart, and cuts `padding` off at both ends.",
-        "(n + 2 * padding - size) // stride + 1, and in the transpose (n - 1) * stride + size - 2 * padding.",
+        "With its padding the picture has n + 2·padding pixels. The window takes up `size` of them; the rest is its room.",
+        "There are ⌊room / stride⌋ moves, and the window also stands at the start: (n + 2 * padding - size) // stride + 1.",
     ),
 )
-def output_size(n, size, stride=1, padding=0, transposed=False):
-    """Pixels a side after a (transposed) convolution of n pixels a side.
+def output_size(n, size, stride=1, padding=0):
+    """Pixels a side after a convolution of n pixels a side.
 
-    size: pixels a side of the kernel. padding: zeros added at both ends
-    before a convolution; pixels cut off at both ends after a transposed.
+    size: pixels a side of the kernel. padding: zeros added at both ends.
     """
-    if transposed:
-        return (n - 1) * stride + size - 2 * padding
     return (n + 2 * padding - size) // stride + 1
 
 
@@ -384,12 +350,13 @@ def scatter(y, kernel, stride=1):
 
 def check_hits(fn):
     """Against copies of a kernel of ones. All cases at once, where counts alone look like many mistakes."""
-    cases = [(4, 3, 2), (4, 4, 2), (6, 5, 2), (3, 2, 3), (5, 3, 1), (1, 4, 2)]
+    belows = [[1, 1, 1, 1], [1, 1, 1, 1], [1, 3, 2, 0, 5, 1], [2, 1, 4], [1, 2, 1, 3, 1], [7]]
+    cases = list(zip(map(np.array, belows), (3, 4, 5, 2, 3, 4), (2, 2, 2, 3, 1, 2), strict=True))
 
-    def counted(n, size, stride):
-        counts = np.zeros(stride * (n - 1) + size, int)
-        for i in range(n):
-            counts[stride * i : stride * i + size] += 1
+    def counted(below, size, stride):
+        counts = np.zeros(stride * (len(below) - 1) + size, int)
+        for i, terms in enumerate(below):
+            counts[stride * i : stride * i + size] += terms
         return counts
 
     got, rights = [fn(*case) for case in cases], [counted(*case) for case in cases]
@@ -399,49 +366,53 @@ def check_hits(fn):
         for x in got
     ]
     for message, wrong in {
-        "You mark the pixels that are hit. Where copies overlap, count each of them.": lambda n, k, s: (
-            counted(n, k, s) > 0
+        "You mark the pixels that are hit. Where copies overlap, add their terms.": lambda x, k, s: (
+            counted(x, k, s) > 0
         ),
-        "Size and stride are exchanged.": lambda n, k, s: counted(n, s, k),
-        "n and size are exchanged.": lambda n, k, s: counted(k, n, s),
-        "You forget the stride: the copies start that many pixels apart.": lambda n, k, s: counted(n, k, 1),
-        "You take a share; the number of hits is asked for.": lambda n, k, s: counted(n, k, s) / k,
+        "Each of your copies counts once. Copy i brings below[i] terms to each pixel that it covers.": (
+            lambda x, k, s: counted(np.ones_like(x), k, s)
+        ),
+        "Where copies overlap, yours covers the one before. Add them up.": lambda x, k, s: laid_over(x, k, s),
+        "Where copies overlap you take the largest. Add them up.": lambda x, k, s: np.max(
+            [np.pad(np.full(k, n), (s * i, s * (len(x) - 1 - i))) for i, n in enumerate(x)], axis=0
+        ),
+        "Size and stride are exchanged.": lambda x, k, s: counted(x, s, k),
+        "You forget the stride: the copies start that many pixels apart.": lambda x, k, s: counted(x, k, 1),
+        "You take a share; the number of terms is asked for.": lambda x, k, s: counted(x, k, s) / k,
         "The end is cut off: the last copy starts at stride·(n − 1), and reaches size − 1 pixels further.": (
-            lambda n, k, s: counted(n, k, s)[: n * s]
+            lambda x, k, s: counted(x, k, s)[: len(x) * s]
         ),
         "size // stride is right well inside at most. Near the ends fewer copies meet: count for each pixel.": (
-            lambda n, k, s: np.full(len(counted(n, k, s)), k // s)
+            lambda x, k, s: np.full(len(counted(x, k, s)), k // s)
         ),
-        "size / stride, rounded up, is the most there can be. Count for each pixel.": (
-            lambda n, k, s: np.full(len(counted(n, k, s)), -(-k // s))
+        "size / stride, rounded up, is the most copies there can be. Count for each pixel.": (
+            lambda x, k, s: np.full(len(counted(x, k, s)), -(-k // s))
         ),
         "Your line is too long: the last copy ends at stride·(n − 1) + size.": (
-            lambda n, k, s: np.append(counted(n, k, s), np.zeros(s, int))
+            lambda x, k, s: np.append(counted(x, k, s), np.zeros(s, int))
         ),
         "Your line is a pixel too long: the last copy ends before stride·(n − 1) + size.": (
-            lambda n, k, s: np.append(counted(n, k, s), 0)
+            lambda x, k, s: np.append(counted(x, k, s), 0)
         ),
-        "Your copies are a pixel too wide: they end before stride·i + size.": lambda n, k, s: counted(n, k + 1, s),
-        "Your copies are a pixel too narrow: they cover `size` pixels.": lambda n, k, s: counted(n, k - 1, s),
-        "A copy is missing: there are n of them.": lambda n, k, s: counted(n - 1, k, s) if n > 1 else np.zeros(0),
-        "You count what is hit more than once; each hit counts.": lambda n, k, s: np.maximum(counted(n, k, s) - 1, 0),
-        "Your counts add up along the line. Each pixel has its own.": lambda n, k, s: np.cumsum(counted(n, k, s)),
-        "What sticks out comes in again on the left. The line has stride·(n − 1) + size pixels.": lambda n, k, s: (
-            np.bincount((s * np.arange(n)[:, None] + np.arange(k)).ravel() % (n * s), minlength=n * s)
+        "Your copies are a pixel too wide: they end before stride·i + size.": lambda x, k, s: counted(x, k + 1, s),
+        "Your copies are a pixel too narrow: they cover `size` pixels.": lambda x, k, s: counted(x, k - 1, s),
+        "A copy is missing: there are as many as entries of `below`.": lambda x, k, s: (
+            counted(x[:-1], k, s) if len(x) > 1 else np.zeros(0)
         ),
-        "Copy i counts i + 1 times; each hit counts once.": lambda n, k, s: sum(
-            (i + 1) * np.eye(n, dtype=int)[i] @ [np.pad(np.ones(k, int), (s * j, s * (n - 1 - j))) for j in range(n)]
-            for i in range(n)
+        "You read `below` from its end: copy 0 belongs to below[0].": lambda x, k, s: counted(x[::-1], k, s),
+        "You multiply by size. Each entry of the kernel meets a pixel once.": lambda x, k, s: counted(x, k, s) * k,
+        "Your counts add up along the line. Each pixel has its own.": lambda x, k, s: np.cumsum(counted(x, k, s)),
+        "What sticks out comes in again on the left. The line has stride·(n − 1) + size pixels.": lambda x, k, s: (
+            np.bincount((s * np.arange(len(x))[:, None] + np.arange(k)).ravel() % (len(x) * s), np.repeat(x, k))
         ),
     }.items():
         values = [wrong(*case) for case in cases]
-        if all(np.shape(x) == y.shape and np.array_equal(x, y) for x, y in zip(got, values, strict=True)):
+        if all(np.shape(x) == np.shape(y) and np.array_equal(x, y) for x, y in zip(got, values, strict=True)):
             raise Mistake(message)
-    for case, counts, right in zip(cases, got, rights, strict=True):
-        inputs, n = dict(zip(NAMES[:3], case, strict=True)), case[0]
-        if np.shape(counts) == (n,) and n != len(right):
+    for (below, size, stride), counts, right in zip(cases, got, rights, strict=True):
+        if np.shape(counts) == below.shape and len(below) != len(right):
             raise Mistake(
-                f"You return one number for each of the {n} *input* pixels. Count for the {len(right)} output pixels."
+                f"You return one number for each of the {len(below)} *input* pixels. Count for the {len(right)} output pixels."
             )
         if np.ndim(counts) == 2:
             raise Mistake(
@@ -450,228 +421,193 @@ def check_hits(fn):
         floats = hasattr(counts, "dtype") and jnp.issubdtype(counts.dtype, jnp.floating)
         if floats and np.array_equal(counts, right):
             raise Mistake("Counts are whole numbers, and yours are floats: the figure would write 4.0. `.astype(int)`.")
-        same(counts, right, inputs=inputs)
+        same(counts, right, inputs={"below": below, "size": size, "stride": stride})
+
+
+def laid_over(below, size, stride):
+    """Copies that cover those before."""
+    line = np.zeros(stride * (len(below) - 1) + size, int)
+    for i, terms in enumerate(below):
+        line[stride * i : stride * i + size] = terms
+    return line
 
 
 @define(
     "05.hits",
-    difficulty=1,
-    minutes=6,
+    difficulty=2,
+    minutes=8,
     check=check_hits,
     hints=(
-        "Copy i of the kernel covers the pixels from stride·i to stride·i + size − 1. How many copies cover pixel p?",
-        "Add 1 to a slice, n times. (A transposed convolution of ones with a kernel of ones counts, too, but in floats: "
-        "cast them to integers.)",
-        "counts = np.zeros(stride * (n - 1) + size, int); then for each i in range(n) "
-        "`counts[stride * i : stride * i + size] += 1`.",
+        "Copy i of the kernel covers the pixels from stride·i to stride·i + size − 1, and brings below[i] terms to each. "
+        "Where copies overlap, their terms add up.",
+        "Add below[i] to a slice, once for each i. (This is `scatter` on a line, with a kernel of ones, but in integers.)",
+        "counts = np.zeros(stride * (len(below) - 1) + size, int); then for i, terms in enumerate(below): "
+        "`counts[stride * i : stride * i + size] += terms`.",
     ),
 )
-def hits(n, size, stride):
-    """How many of n copies of a kernel cover each pixel of a line.
+def hits(below, size, stride):
+    """How many terms each pixel of a line is the sum of, as integers.
 
-    Copies are `size` pixels long, `stride` apart; the counts are 1-D.
+    below: (n,) integers, that number for the n pixels of the layer below
+    (ones at first). Each lays down a copy `size` long, `stride` apart.
     """
-    counts = np.zeros(stride * (n - 1) + size, int)
-    for i in range(n):
-        counts[stride * i : stride * i + size] += 1
+    counts = np.zeros(stride * (len(below) - 1) + size, int)
+    for i, terms in enumerate(below):
+        counts[stride * i : stride * i + size] += terms
     return counts
 
 
-# --- 05.depth_to_space ----------------------------------------------------------------------------------------------
+# --- 05.batch_spread ------------------------------------------------------------------------------------------------
 
 
-def check_depth_to_space(fn):
-    """Each pixel by its place; all other orders of the axes are mistakes that have a name."""
-    for b, h, w, c, s in [(2, 2, 3, 2, 3), (1, 3, 2, 1, 2), (3, 2, 4, 4, 2)]:
-        x = np.random.default_rng(h).permutation(b * h * w * s * s * c).reshape(b, h, w, -1).astype(np.float32) / 4
-        right = np.zeros((b, s * h, s * w, c))
-        for i, j, d in np.ndindex(s, s, c):
-            right[:, i::s, j::s, d] = x[..., (i * s + j) * c + d]
-        got, split, last = fn(jnp.asarray(x), s), x.reshape(b, h, w, s, s, c), x.reshape(b, h, w, c, s, s)
-        block = split.mean((3, 4)), split[:, :, :, 0, 0], split[:, :, :, -1, -1]
-        each = [part.repeat(s, 1).repeat(s, 2) for part in block]
-        corner = np.zeros_like(right)
-        corner[:, ::s, ::s] = block[1]
-        recognise(
-            got,
+def check_batch_spread(fn):
+    """Values, of any small ε; then what makes it teach: slopes, in a varied batch and in one that has collapsed."""
+    for seed, shape in ((70, (6, 4)), (71, (32, 5)), (72, (9, 9))):
+        x = picture(seed, *shape) + jnp.arange(shape[1])  # of different means
+        (n, c), a = shape, np.asarray(x)
+        spread, got = a.std(axis=0), fn(x)
+        beside = lambda s, a=a: np.concatenate([a, np.broadcast_to(s, a.shape)], axis=1)
+        size = np.shape(got)
+        for wrong, message in (
+            (beside(a.var(axis=0)), "You put variances there. The standard deviation is their root."),
+            (beside(a.std(axis=0, ddof=1)), "You divide by n − 1; the mean square over the batch has n below."),
+            (beside(a.mean(axis=0)), "You put the means there. The spread is the standard deviation."),
+            (beside(a.std()), "That is one deviation of all entries. Each feature has its own, over the batch."),
+            (beside(spread.mean()), "You average over the features. Each one keeps its own deviation here."),
             (
-                x.reshape(b, s * h, s * w, c),
-                "A single reshape keeps the order of the numbers and mixes rows up. Split the channels into (s, s, C), move "
-                "those two axes beside H and W, then join.",
+                beside(np.abs(a - a.mean(axis=0)).mean(axis=0)),
+                "That is the mean distance from the mean. The deviation is the root of the mean square.",
+            ),
+            (beside(np.sqrt(np.square(a).mean(axis=0))), "You forget to subtract the mean before you square."),
+            (
+                beside(np.abs(a - a.mean(axis=0))),
+                "That is each sample's own distance from the mean. The whole batch has one spread.",
             ),
             (
-                split.transpose(0, 3, 1, 4, 2, 5).reshape(right.shape),
-                "The s × s parts stand side by side as whole images. Each pixel becomes a block: (H, s, W, s, C).",
+                np.concatenate([beside(spread)[:, c:], a], axis=1),
+                "The spread stands first. The features come first, then their spread.",
             ),
             (
-                split.transpose(0, 1, 4, 2, 3, 5).reshape(right.shape),
-                "Rows and columns of each block are exchanged: the channels come as (row, column, C).",
+                np.broadcast_to(spread, a.shape),
+                "You return the spread alone. The features stay, and it stands beside them.",
             ),
-            (
-                last.transpose(0, 1, 4, 2, 5, 3).reshape(right.shape),
-                "You split the channels into (C, s, s); here they come as (s, s, C).",
-            ),
-            (each[1], "You repeat the first channels. Each one goes to its own pixel."),
-            (each[2], "You repeat the last channels. Each one goes to its own pixel."),
-            (each[0], "You repeat the mean of the channels. Each one goes to its own pixel."),
-            (corner, "You fill the first pixel of each block only. Each channel goes to its own pixel."),
-            (
-                split[:, :, :, ::-1, ::-1].swapaxes(2, 3).reshape(right.shape),
-                "Each block is turned round: its first channels belong to its upper left pixel.",
-            ),
-            (
-                x[..., ::-1].reshape(split.shape).swapaxes(2, 3).reshape(right.shape),
-                "You take the channels from the last to the first.",
-            ),
-            (right.swapaxes(1, 2), "Rows and columns of your picture are exchanged: (B, s·H, s·W, C)."),
-            right=right,
+            (a + spread, "You add the spread to the features. It goes beside them, in new columns."),
+            (a / spread, "You divide by the spread, as BatchNorm does, and so hide it. Put it beside the features."),
+            (spread, "You return the spread alone, once. It stands beside the features of each sample."),
+        ):  # an ε of the reader's own is allowed for; of few samples all mistakes are larger
+            if n < 10 and size == np.shape(wrong) and np.allclose(got, wrong, atol=0.01):
+                raise Mistake(message)
+        if size == (n, c + 1) and not np.allclose(np.asarray(got)[:, c], a.std(axis=1), atol=0.02):
+            raise Mistake(
+                f"Your result has shape {size}: one number is beside the features. Each feature has its own: (B, 2C)."
+            )
+        if size == (n, c + 1) or (size == (n, 2 * c) and np.allclose(got, beside(a.std(1, keepdims=True)), atol=0.02)):
+            raise Mistake("You take the deviation over the features of one sample. It goes over the batch: axis 0.")
+        if size in ((n + 1, c), (2 * n, c)):
+            raise Mistake(f"Your result has shape {size}: you join along the batch. Join along the features: axis 1.")
+        fit(got, beside(spread), "result")
+        same(np.asarray(got)[:, :c], a, inputs={"x": x}, what="first half, the features as they are,")
+        same(np.asarray(got)[:, c:], beside(spread)[:, c:], inputs={"x": x}, rtol=0.02, atol=0.02, what="spread")
+        same(jitted(fn, x, where="`step` compiles it"), got, rtol=1e-3, what="result inside jit")
+    slope = np.asarray(jax.grad(lambda x: fn(x)[:, c:].sum())(x))
+    if not slope.any():
+        raise Mistake(
+            "Right in value, but no gradient comes back through the spread: G could not learn to vary. Is there a "
+            "stop_gradient, or NumPy, in the way?"
         )
-        if np.shape(got) == right.shape:
-            for name, parts in {"(B, H, W, s, s, C)": split, "(B, H, W, C, s, s)": last}.items():
-                recognise(
-                    got,
-                    *(
-                        (
-                            parts.transpose(0, *order).reshape(right.shape),
-                            f"From {name} you take the axes in the order {(0, *order)}; from (B, H, W, s, s, C) it is "
-                            "(0, 1, 3, 2, 4, 5): the block's row right behind H, its column right behind W.",
-                        )
-                        for order in permutations(range(1, 6))
-                    ),
-                    right=right,
-                )
-        same(got, right.astype(np.float32), inputs={"x": x, "s": s})
+    same(slope, (a - a.mean(axis=0)) / spread, rtol=0.05, atol=0.02, what="gradient of the spread")
+    collapsed = jnp.full((8, 3), 0.5)
+    value, slope = fn(collapsed)[:, 3:], jax.grad(lambda x: fn(x)[:, 3:].sum())(collapsed)
+    if not np.isfinite(slope).all():
+        raise Mistake(
+            "Right in value, but where all samples are the same the gradient is NaN: √ has an infinite slope at 0, and a "
+            "collapsed batch is what this layer is for. Add something small, such as 1e-4, *under* the root."
+        )
+    if not np.isfinite(value).all() or abs(np.asarray(value)).max() > 0.1:
+        raise Mistake(
+            f"Of a batch without spread yours says {float(value[0, 0]):.2g}; it should be near 0. A smaller ε."
+        )
 
 
 @define(
-    "05.depth_to_space",
+    "05.batch_spread",
     difficulty=2,
     minutes=8,
-    check=check_depth_to_space,
+    check=check_batch_spread,
     hints=(
-        "Draw one pixel with four channels: it becomes a block of 2 × 2 pixels with one channel, in reading order.",
-        "Split the channels: (B, H, W, s, s, C). The two new axes are the row and the column inside a block; each belongs "
-        "right behind H and W.",
-        "Reshape to (B, H, W, s, s, C), `swapaxes(2, 3)` for (B, H, s, W, s, C), reshape to (B, s·H, s·W, C).",
+        "The deviation goes over the batch, axis 0: one number for each feature, the same for all samples. What is the slope "
+        "of √v where v is 0?",
+        "`x.var(axis=0)`, then the root of that plus 1e-4. `jnp.broadcast_to(spread, x.shape)` gives each sample its row.",
+        "spread = jnp.sqrt(x.var(axis=0) + 1e-4), and join [x, the broadcast spread] with jnp.concatenate(..., axis=1).",
     ),
 )
-def depth_to_space(x, s):
-    """Channels to pixels: (B, H, W, s²·C) -> (B, s·H, s·W, C).
+def batch_spread(x):
+    """Features (B, C) -> (B, 2C): beside them their spread in the batch.
 
-    Each pixel's channels, in the order (row, column, C), become a block
-    of s × s pixels.
+    That is each feature's standard deviation over the B samples, with a
+    finite slope also where all samples are the same.
     """
-    b, h, w, c = x.shape
-    blocks = x.reshape(b, h, w, s, s, c // s**2)
-    return blocks.swapaxes(2, 3).reshape(b, h * s, w * s, c // s**2)
+    spread = jnp.sqrt(x.var(axis=0) + 1e-4)
+    return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
 
 
-# --- 05.dropout -----------------------------------------------------------------------------------------------------
+# --- 05.honest_error ------------------------------------------------------------------------------------------------
 
 
-def check_dropout(fn):
-    """Which values come out, how often, with which mean; keys; evaluation. A table, then images; two rates, and 0."""
-    for shape, rate in (((200, 100), 0.3), ((8, 9, 10, 25), 0.6)):
-        x = picture(50, *shape) + 0.125  # of both signs, and no entry is 0
-        inputs = {"x": x, "rate": rate}
-        still = fn(x, rate, key=jax.random.key(0), train=False)
-        got = fn(x, rate, key=jax.random.key(1), train=True)
-        if np.shape(still) == x.shape and (np.asarray(still) == 0).any():
-            if np.shape(got) == x.shape and np.array_equal(got, x):
-                raise Mistake("Training and evaluation are exchanged: with train=True entries are dropped.")
-            raise Mistake("You drop in evaluation, too: with train=False x comes out as it is.")
-        recognise(
-            still,
-            ((1 - rate) * x, "In evaluation x comes out as it is: the scaling is part of training."),
-            (x / (1 - rate), "In evaluation x comes out as it is: the scaling is part of training."),
-        )
-        same(still, x, inputs=inputs, what="result with train=False")
-        fit(got, x, "result in training")
-        check_dropped(np.asarray(got), np.asarray(x), rate)
-        same(
-            got, np.where(np.asarray(got) != 0, x / (1 - rate), 0), inputs=inputs, rtol=1e-3, what="result in training"
-        )
-        again, other = (np.asarray(fn(x, rate, key=jax.random.key(seed), train=True)) for seed in (1, 2))
-        if not np.array_equal(again, got):
-            raise Mistake("The same key gives two different masks. Draw from `key` alone.")
-        if np.array_equal(other, got):
-            raise Mistake("Two different keys give the same mask. Draw from the `key` that comes in.")
-    same(fn(x, 0.0, key=jax.random.key(3), train=True), x, what="result at rate 0, where nothing is dropped,")
-
-
-def check_dropped(got, x, rate):
-    """Raise the Mistake that explains what came out of x in training."""
-    kept = got != 0
-    share = float(1 - kept.mean())
-    if np.isnan(got).any():
-        raise Mistake("What is dropped is NaN. It should be 0.")
-    if np.array_equal(got, x):
-        raise Mistake(f"Nothing is dropped in training: at rate {rate} that share of the entries is to be 0.")
-    if kept.any() and not kept.all():
-        masks = [np.moveaxis(kept, axis, 0).reshape(x.shape[axis], -1) for axis in range(x.ndim)]
-        for axis, mask in enumerate(masks):
-            if (mask == mask[:1]).all():
-                raise Mistake(
-                    f"You drop whole rows or columns: along axis {axis} all masks are the same. The mask has the shape of "
-                    "x, one draw for each entry."
-                )
-        for axis, mask in enumerate(masks):
-            if len(np.unique(mask, axis=0)) < len(mask):
-                raise Mistake(
-                    f"Along axis {axis} masks come again. The mask has the shape of x, one draw for each entry."
-                )
-    if (positive := kept[x > 0].mean()) > 0.02 and kept[x < 0].mean() < positive / 2:
-        raise Mistake("Negative entries are dropped more often than positive ones. The mask knows nothing of x.")
-    if abs(share - (1 - rate)) < 0.02:
-        raise Mistake(f"You keep {rate:.0%} of the entries and drop the rest; `rate` is the share to drop.")
-    if abs(share - (1 - (1 - rate) ** 2)) < 0.02:
-        raise Mistake(f"{share:.0%} of the entries are 0: you drop twice. At rate {rate} it is {rate:.0%}.")
-    if abs(share - rate) > 0.02:
-        hard = " Is the rate a number of your own? It comes in as `rate`." if rate == 0.6 else ""
-        raise Mistake(f"{share:.1%} of {x.size:,} entries are 0, expected about {rate:.0%}.{hard}")
-    factor = got[kept] / x[kept]
-    for wrong, message in [
-        (1, "The entries that stay are not scaled: the mean falls to 1 − rate. Divide by 1 − rate."),
-        (1 - rate, "You multiply what stays by 1 − rate. Divide, and the mean stays."),
-        (1 / rate, "You divide by rate. A share of 1 − rate stays: divide by that."),
-        (1 + rate, "You multiply what stays by 1 + rate. A share of 1 − rate stays: divide by that."),
-        (
-            (1 - rate) ** -0.5,
-            "You divide by √(1 − rate), which keeps the spread. The mean stays if you divide by 1 − rate.",
-        ),
-        ((1 - rate) ** -2, "You divide by 1 − rate twice."),
-        (
-            1 / kept.mean(),
-            "You divide by the share that happened to stay. Divide by 1 − rate: then it holds on average.",
-        ),
-        (1 / 0.7, "You divide by 0.7, the share that stays at rate 0.3. It is 1 − rate."),
-    ]:
-        if np.allclose(factor, wrong, rtol=1e-4) and not np.isclose(wrong, 1 / (1 - rate), rtol=1e-4):
+def check_honest_error(fn):
+    """Four pairs of sizes at once, to 4 %: a simulation is as good an answer as the formula."""
+    cases = [(2000, 1000), (100, 400), (60, 60), (40, 500)]
+    m, n = np.transpose(cases).astype(float)
+    got = []
+    for case in cases:
+        (_, value, _), *_ = fit(fn(*case), 0.01)
+        got.append(float(value))
+    got, right = np.array(got), np.sqrt((m + n + 1) / (12 * m * n))
+    for wrong, message in (
+        (right**2, "That is the variance. The standard deviation is its root."),
+        (0.5 / np.sqrt(n), "You toss a coin for each sample. Each is compared with held-out points that are a draw, too, and "
+         "how *often* it is nearer is a number between 0 and 1, not a coin."),
+        (0.5 / np.sqrt(m), "You toss a coin for each held-out point. How often one is beaten is a number between 0 and 1."),
+        (1 / np.sqrt(12 * n), "You take the held-out points for exact. They are a draw, too: others give another `nearer`."),
+        (1 / np.sqrt(12 * m), "You take the samples for exact. They are a draw, too: others give another `nearer`."),
+        (0.5 / np.sqrt(m * n), "You toss a coin for each pair. The pairs are not independent: each point is in many of them."),
+        (0.5 * np.sqrt(1 / m + 1 / n), "You toss coins for samples and for held-out points. A share of ranks varies less than "
+         "coins: its variance is 1/12, not 1/4."),
+        (0.5 / np.sqrt(m + n), "You toss one coin for each point of both sets."),
+        (1 / np.sqrt(12 * (m + n)), "You pool both sets. Their two errors add up: 1/m + 1/n, not 1/(m + n)."),
+        (1 / np.sqrt(12 * np.minimum(m, n)), "You count the smaller set alone. Both sets are draws; their variances add up."),
+        (right * m * n, "That is the deviation of the *number* of pairs in which the sample is nearer. Divide by the m·n pairs."),
+        (np.full(4, 0.5), "0.5 is the mean of `nearer` under honesty. How far does it stray from one draw to the next?"),
+        (np.full(4, np.sqrt(1 / 12)), "That is the deviation of one uniform number. Here many are averaged."),
+        (right * np.sqrt(12), "A factor is missing: a uniform number has variance 1/12."),
+        (2 * right, "Twice the standard deviation: an interval, perhaps. One deviation is asked for."),
+    ):  # fmt: skip
+        if np.allclose(got, wrong, rtol=0.04, atol=0) and not np.allclose(wrong, right, rtol=0.05):
             raise Mistake(message)
-    if np.allclose(got[kept] * (1 - rate), 1) or np.allclose(got[kept], 1):
-        raise Mistake("You return the mask. Multiply x by it.")
-    if np.allclose(got[kept] * (1 - rate), abs(x[kept])):
-        raise Mistake("Negative entries come out positive. What stays keeps its sign.")
+    for case, value, expected in zip(cases, got, right, strict=True):
+        same(
+            value, float(expected), inputs=dict(zip(("held_out", "samples"), case, strict=True)), rtol=0.05, atol=0,
+            what="standard deviation of `nearer`",
+        )  # fmt: skip
 
 
 @define(
-    "05.dropout",
-    difficulty=1,
-    minutes=6,
-    check=check_dropout,
+    "05.honest_error",
+    difficulty=3,
+    minutes=12,
+    check=check_honest_error,
     hints=(
-        "In evaluation return x. In training draw for each entry whether it stays, with probability 1 − rate.",
-        "`jax.random.bernoulli(key, p, shape)` is True with probability p. What stays is divided by 1 − rate, so that the "
-        "mean over all masks is x.",
-        "keep = jax.random.bernoulli(key, 1 - rate, x.shape); then jnp.where(keep, x / (1 - rate), 0).",
+        "If the samples are honest, their distances and those of the held-out points are draws from one and the same "
+        "distribution, whichever. So take any: uniform numbers. You can simulate it, or do it on paper.",
+        "Simulate: draw both sets, 2,000 times; `(samples[:, None] < held_out).mean()` is one `nearer`; sorting is faster. On "
+        "paper: fix the held-out points, and a sample is nearer than a uniform share of them. That has variance 1/12.",
+        "Both sets are draws, so about √(1/(12 m) + 1/(12 n)); exactly √((m + n + 1)/(12 m n)) (Mann & Whitney 1947).",
     ),
 )
-def dropout(x, rate, *, key, train):
-    """In training each entry of x is 0 with probability `rate`.
+def honest_error(held_out, samples):
+    """Standard deviation of `nearer` for honest samples.
 
-    The others are scaled so that the mean stays. Else x itself.
+    held_out, samples: how many of each. All their distances to the
+    training set are then independent draws from one distribution.
     """
-    if not train:
-        return x
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(keep, x / (1 - rate), 0)
+    return np.sqrt((held_out + samples + 1) / (12 * held_out * samples))

@@ -136,20 +136,18 @@ def by_difference(old, new, beta):
     return jax.tree.map(lambda a, b: a + (1 - beta) * (b - a), old, new)
 
 
-# --- slerp
+# --- common
 
 
-def by_half_angles(a, b, t):
-    u, v = a / jnp.linalg.norm(a), b / jnp.linalg.norm(b)
-    angle = 2 * jnp.arctan2(jnp.linalg.norm(u - v), jnp.linalg.norm(u + v))
-    return jnp.sin((1 - t) * angle) / jnp.sin(angle) * a + jnp.sin(t * angle) / jnp.sin(angle) * b
+def by_inner_products(images):
+    flat = images.reshape(len(images), -1)
+    products = flat @ flat.T
+    return products.mean() / jnp.diag(products).mean()
 
 
-@jax.jit
-def for_batches_too(start, end, share):
-    dot = (start * end).sum(-1, keepdims=True)
-    angle = jnp.arccos(jnp.clip(dot / jnp.sqrt((start**2).sum(-1) * (end**2).sum(-1))[..., None], -1, 1))
-    return (jnp.sin((1 - share) * angle) * start + jnp.sin(share * angle) * end) / jnp.sin(angle)
+def less_the_rest(images):
+    flat = np.asarray(images, float).reshape(len(images), -1)
+    return 1 - flat.var(0).sum() / (flat**2).sum(1).mean()
 
 
 RIGHT = {
@@ -158,5 +156,5 @@ RIGHT = {
     "04.batch_norm": [by_moments, column_by_column, by_numpy],
     "04.generator": [by_the_library, in_blocks, a_module],
     "04.average": [by_recursion, by_optax, by_difference],
-    "04.slerp": [by_half_angles, for_batches_too],
+    "04.common": [by_inner_products, less_the_rest],
 }

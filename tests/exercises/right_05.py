@@ -5,19 +5,16 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 
 # --- output_size
 
 
-def rounded_down(n, k, s=1, p=0, transposed=False):
-    return n * s + k - s - 2 * p if transposed else math.floor((n + 2 * p - k) / s) + 1
+def rounded_down(n, k, s=1, p=0):
+    return math.floor((n + 2 * p - k) / s) + 1
 
 
-def places_counted(n, size, stride=1, padding=0, transposed=False):
-    if transposed:
-        return range(0, n * stride, stride)[-1] + size - padding - padding
+def places_counted(n, size, stride=1, padding=0):
     return len(range(0, n + 2 * padding - size + 1, stride))
 
 
@@ -70,58 +67,52 @@ def gradient_of_convolve(y, kernel, stride=1):
 # --- hits
 
 
-def as_a_list(n, size, stride):
-    return [sum(stride * i <= p < stride * i + size for i in range(n)) for p in range(stride * (n - 1) + size)]
+def as_a_list(below, size, stride):
+    pixels = range(stride * (len(below) - 1) + size)
+    return [int(sum(x for i, x in enumerate(below) if stride * i <= p < stride * i + size)) for p in pixels]
 
 
-def by_numpy(n, size, stride):
-    return np.convolve(np.bincount(stride * np.arange(n)), np.ones(size, int))
+def by_numpy(below, size, stride):
+    apart = np.zeros(stride * (len(below) - 1) + 1, int)
+    apart[::stride] = below
+    return np.convolve(apart, np.ones(size, int))
 
 
-def by_jax(n, size, stride):
-    counts = jnp.zeros(stride * (n - 1) + size, int)
-    for i in range(n):
-        counts = counts.at[stride * i : stride * i + size].add(1)
+def by_jax(below, size, stride):
+    counts = jnp.zeros(stride * (len(below) - 1) + size, int)
+    for i, terms in enumerate(below):
+        counts = counts.at[stride * i : stride * i + size].add(terms)
     return counts
 
 
-# --- depth_to_space
+# --- batch_spread
 
 
-def phase_by_phase(x, s):
-    b, h, w, channels = x.shape
-    c = channels // s**2
-    y = jnp.zeros((b, h * s, w * s, c))
-    for i, j in np.ndindex(s, s):
-        y = y.at[:, i::s, j::s].set(x[..., (i * s + j) * c :][..., :c])
-    return y
+def by_std(x):
+    centred = x - x.mean(axis=0)
+    spread = jnp.sqrt((centred**2).sum(axis=0) / len(x) + 1e-6)
+    return jnp.hstack([x, jnp.tile(spread, (len(x), 1))])
 
 
-def stacked(x, s):
-    parts = jnp.split(x, s * s, axis=-1)
-    rows = [jnp.stack(parts[i * s : (i + 1) * s], axis=3) for i in range(s)]
-    b, h, _, w, _, c = (y := jnp.stack(rows, axis=2)).shape
-    return y.reshape(b, h * s, w * s, c)
+def guarded(x):
+    v = x.var(axis=0)
+    spread = jnp.where(v > 0, jnp.sqrt(jnp.where(v > 0, v, 1.0)), 0.0)
+    return jnp.concatenate([x, jnp.ones_like(x) * spread], axis=1)
 
 
-def numpys_axes(x, s):
-    b, h, w, _ = x.shape
-    return np.moveaxis(np.asarray(x).reshape(b, h, w, s, s, -1), 3, 2).reshape(b, h * s, w * s, -1)
+# --- honest_error
 
 
-# --- dropout
+def simulated(held_out, samples):
+    rng, values = np.random.default_rng(0), []
+    for _ in range(4000):
+        held, drawn = np.sort(rng.random(held_out)), rng.random(samples)
+        values.append(1 - np.searchsorted(held, drawn).mean() / held_out)
+    return np.std(values)
 
 
-def uniform_numbers(x, rate, *, key, train):
-    return jnp.where(jax.random.uniform(key, x.shape) < rate, 0, x / (1 - rate)) if train else x
-
-
-def times_the_mask(x, rate, *, key, train):
-    return x * ~jax.random.bernoulli(key, rate, (x.size,)).reshape(x.shape) * (1 / (1 - rate)) if train else x
-
-
-def by_flax(x, rate, *, key, train):
-    return nnx.Dropout(rate, rngs=nnx.Rngs(dropout=key))(x, deterministic=not train)
+def two_variances(m, n):
+    return (1 / (12 * m) + 1 / (12 * n)) ** 0.5
 
 
 RIGHT = {
@@ -129,6 +120,6 @@ RIGHT = {
     "05.convolve": [shifted_copies, by_lax, set_one_by_one],
     "05.scatter": [numpys_loop, entry_by_entry, gradient_of_convolve],
     "05.hits": [as_a_list, by_numpy, by_jax],
-    "05.depth_to_space": [phase_by_phase, stacked, numpys_axes],
-    "05.dropout": [uniform_numbers, times_the_mask, by_flax],
+    "05.batch_spread": [by_std, guarded],
+    "05.honest_error": [simulated, two_variances],
 }

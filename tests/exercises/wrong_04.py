@@ -425,73 +425,59 @@ def in_place(average, latest, decay):
     return jax.tree.map(leaf, average, latest)
 
 
-# --- slerp
+# --- common
 
 
-def chord(a, b, t):
-    return (1 - t) * a + t * b
+def vectors(images):
+    return images.reshape(len(images), -1)
 
 
-def angle_between(a, b):
-    return jnp.arccos(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
+def root_of_share(images):
+    return jnp.linalg.norm(images.mean(0)) / jnp.sqrt((images**2).sum() / len(images))
 
 
-def mix(a, b, t, angle):
-    return (jnp.sin((1 - t) * angle) * a + jnp.sin(t * angle) * b) / jnp.sin(angle)
+def lengths_compared(images):
+    return jnp.linalg.norm(images.mean(0)) / jnp.linalg.norm(vectors(images), axis=1).mean()
 
 
-def lengths_forgotten(a, b, t):
-    return mix(a, b, t, jnp.arccos(a @ b))
+def mean_length_squared(images):
+    return (images.mean(0) ** 2).sum() / jnp.linalg.norm(vectors(images), axis=1).mean() ** 2
 
 
-def not_divided(a, b, t):
-    return mix(a, b, t, angle_between(a, b)) * jnp.sin(angle_between(a, b))
+def what_differs(images):
+    return images.var(0).sum() / ((images**2).sum() / len(images))
 
 
-def backwards(a, b, t):
-    return mix(b, a, t, angle_between(a, b))
+def upside_down_share(images):
+    return (images**2).sum() / len(images) / (images.mean(0) ** 2).sum()
 
 
-def unit_line(a, b, t):
-    line = chord(a, b, t)
-    return line / jnp.linalg.norm(line)
+def over_the_sum(images):
+    return (images.mean(0) ** 2).sum() / (images**2).sum()
 
 
-def stretched_line(a, b, t):
-    return unit_line(a, b, t) * chord(jnp.linalg.norm(a), jnp.linalg.norm(b), t)
+def length_of_mean(images):
+    return (images.mean(0) ** 2).sum()
 
 
-def unit_ends(a, b, t):
-    return mix(a / jnp.linalg.norm(a), b / jnp.linalg.norm(b), t, angle_between(a, b))
+def mean_brightness(images):
+    return images.mean() ** 2 / (images**2).mean()
 
 
-def degrees(a, b, t):
-    return mix(a, b, t, jnp.degrees(angle_between(a, b)))
+def brightness_each(images):
+    return (vectors(images).mean(1) ** 2).mean() / (images**2).mean()
 
 
-def cosine_for_angle(a, b, t):
-    return mix(a, b, t, jnp.cos(angle_between(a, b)))
+def mean_over_pixels(images):
+    return (images.mean(0) ** 2).mean() / ((images**2).sum() / len(images))
 
 
-def one_length_squared(a, b, t):
-    return mix(a, b, t, jnp.arccos(a @ b / (a @ a)))
+def over_the_variance(images):
+    return (images.mean(0) ** 2).sum() / images.var(0).sum()
 
 
-def never_obtuse(a, b, t):
-    return mix(a, b, t, jnp.arccos(abs(a @ b) / jnp.linalg.norm(a) / jnp.linalg.norm(b)))
-
-
-def lengths_apart(a, b, t):
-    return unit_ends(a, b, t) * chord(jnp.linalg.norm(a), jnp.linalg.norm(b), t)
-
-
-def numpy_only(a, b, t):
-    angle = np.arccos(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
-    return (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
-
-
-def a_number_for_the_angle(a, b, t):
-    return mix(a, b, t, float(angle_between(a, b)))
+def one_an_image(images):
+    return (vectors(images) @ vectors(images).mean(0)) / (vectors(images) ** 2).sum(1)
 
 
 WRONG = {
@@ -589,20 +575,18 @@ WRONG = {
         (decay_rounded, "With decay = 0.375 you return 0.4"),
         (in_place, "in place"),
     ],
-    "04.slerp": [
-        (chord, "the chord"),
-        (lengths_forgotten, "Divide a·b by both lengths"),
-        (not_divided, "division by sin Ω is missing"),
-        (backwards, "from b to a"),
-        (unit_line, "to length 1"),
-        (stretched_line, "speed along the arc"),
-        (unit_ends, "You shorten a and b"),
-        (degrees, "in degrees"),
-        (cosine_for_angle, "arccos is missing"),
-        (one_length_squared, "square of one length"),
-        (never_obtuse, "Ω can be more than 90°"),
-        (lengths_apart, "directions and lengths apart"),
-        (numpy_only, "use `jnp`"),
-        (a_number_for_the_angle, "keep the array"),
+    "04.common": [
+        (root_of_share, "root of the share"),
+        (lengths_compared, "*squared* lengths"),
+        (mean_length_squared, "mean of the *squared* lengths"),
+        (what_differs, "do not have in common"),
+        (upside_down_share, "on its head"),
+        (over_the_sum, "it is the mean"),
+        (length_of_mean, "You do not divide"),
+        (mean_brightness, "The mean *image*"),
+        (brightness_each, "axis 0"),
+        (mean_over_pixels, "Both are sums"),
+        (over_the_variance, "distance from the mean"),
+        (one_an_image, "one number is asked for"),
     ],
 }

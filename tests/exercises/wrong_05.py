@@ -7,11 +7,11 @@ import numpy as np
 # --- output_size
 
 
-def sizes(convolution, transpose):
-    """An answer from its two formulas."""
+def sizes(convolution):
+    """An answer from its formula."""
 
-    def output_size(n, size, stride=1, padding=0, transposed=False):
-        return (transpose if transposed else convolution)(n, size, stride, padding)
+    def output_size(n, size, stride=1, padding=0):
+        return convolution(n, size, stride, padding)
 
     return output_size
 
@@ -20,38 +20,23 @@ def right_size(n, k, s, p):
     return (n + 2 * p - k) // s + 1
 
 
-def right_transpose(n, k, s, p):
-    return (n - 1) * s + k - 2 * p
+moves_only = sizes(lambda n, k, s, p: (n + 2 * p - k) // s)
+stride_forgotten = sizes(lambda n, k, s, p: n + 2 * p - k + 1)
+rounded_up = sizes(lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1)
+true_division = sizes(lambda n, k, s, p: (n + 2 * p - k) / s + 1)
+one_added_first = sizes(lambda n, k, s, p: (n + 2 * p - k + 1) // s)
+padded_once = sizes(lambda n, k, s, p: (n + p - k) // s + 1)
+padding_forgotten = sizes(lambda n, k, s, p: (n - k) // s + 1)
+same_padding = sizes(lambda n, k, s, p: -(-n // s))
+of_the_transpose = sizes(lambda n, k, s, p: (n - 1) * s + k - 2 * p)
+n_by_stride = sizes(lambda n, k, s, p: n // s)
+places_by_stride = sizes(lambda n, k, s, p: n // s + 1)
+brackets_missing = sizes(lambda n, k, s, p: n + 2 * p - k // s + 1)
+padding_subtracted = sizes(lambda n, k, s, p: (n - 2 * p - k) // s + 1)
 
 
-def transposed_ignored(n, size, stride=1, padding=0, transposed=False):
-    return (n + 2 * padding - size) // stride + 1
-
-
-moves_only = sizes(lambda n, k, s, p: (n + 2 * p - k) // s, right_transpose)
-stride_forgotten = sizes(lambda n, k, s, p: n + 2 * p - k + 1, right_transpose)
-rounded_up = sizes(lambda n, k, s, p: -(-(n + 2 * p - k) // s) + 1, right_transpose)
-true_division = sizes(lambda n, k, s, p: (n + 2 * p - k) / s + 1, right_transpose)
-one_added_first = sizes(lambda n, k, s, p: (n + 2 * p - k + 1) // s, right_transpose)
-padded_once = sizes(lambda n, k, s, p: (n + p - k) // s + 1, right_transpose)
-padding_forgotten = sizes(lambda n, k, s, p: (n - k) // s + 1, right_transpose)
-same_padding = sizes(lambda n, k, s, p: -(-n // s), right_transpose)
-transpose_first = sizes(right_transpose, right_transpose)
-n_moves = sizes(right_size, lambda n, k, s, p: n * s + k - 2 * p)
-padding_added = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k + 2 * p)
-cut_once = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k - p)
-cut_forgotten = sizes(right_size, lambda n, k, s, p: (n - 1) * s + k)
-same_transpose = sizes(right_size, lambda n, k, s, p: n * s)
-n_by_stride = sizes(lambda n, k, s, p: n // s, right_transpose)
-brackets_missing = sizes(lambda n, k, s, p: n + 2 * p - k // s + 1, right_transpose)
-padding_subtracted = sizes(lambda n, k, s, p: (n - 2 * p - k) // s + 1, right_transpose)
-transpose_without_stride = sizes(right_size, lambda n, k, s, p: n - 1 + k - 2 * p)
-transpose_as_jax = sizes(right_size, lambda n, k, s, p: n * s + max(k - s, 0) - 2 * p)
-transpose_without_size = sizes(right_size, lambda n, k, s, p: (n - 1) * s - 2 * p)
-
-
-def other_defaults(n, size, stride=2, padding=0, transposed=False):
-    return (right_transpose if transposed else right_size)(n, size, stride, padding)
+def other_defaults(n, size, stride=2, padding=0):
+    return right_size(n, size, stride, padding)
 
 
 # --- convolve
@@ -207,180 +192,168 @@ def mean_of_copies(y, kernel, stride=1):
 # --- hits
 
 
-def marked(n, size, stride):
-    return np.minimum(counted(n, size, stride), 1)
+def counted(below, size, stride):
+    line = np.zeros(stride * (len(below) - 1) + size, int)
+    for i, terms in enumerate(below):
+        line[stride * i : stride * i + size] += terms
+    return line
 
 
-def counted(n, size, stride):
-    return np.convolve(np.bincount(stride * np.arange(n)), np.ones(size, int))
+def marked(below, size, stride):
+    return np.minimum(counted(below, size, stride), 1)
 
 
-def exchanged(n, size, stride):
-    return counted(n, stride, size)
+def copies_counted(below, size, stride):
+    return counted(np.ones_like(below), size, stride)
 
 
-def end_cut(n, size, stride):
-    return counted(n, size, stride)[: n * stride]
+def exchanged(below, size, stride):
+    return counted(below, stride, size)
 
 
-def share_of_hits(n, size, stride):
-    return counted(n, size, stride) / size
+def end_cut(below, size, stride):
+    return counted(below, size, stride)[: len(below) * stride]
 
 
-def for_inputs(n, size, stride):
-    return np.full(n, size)
+def share_of_hits(below, size, stride):
+    return counted(below, size, stride) / size
 
 
-def as_floats(n, size, stride):
-    return counted(n, size, stride).astype(float)
+def for_inputs(below, size, stride):
+    return size * below
 
 
-def as_inside(n, size, stride):
-    return np.full(len(counted(n, size, stride)), size // stride)
+def as_floats(below, size, stride):
+    return counted(below, size, stride).astype(float)
 
 
-def stride_left_out(n, size, stride):
-    return counted(n, size, 1)
+def as_inside(below, size, stride):
+    return np.full(len(counted(below, size, stride)), size // stride)
 
 
-# --- depth_to_space
+def stride_left_out(below, size, stride):
+    return counted(below, size, 1)
 
 
-def reshape_only(x, s):
-    b, h, w, c = x.shape
-    return x.reshape(b, s * h, s * w, c // s**2)
+def last_one_wins(below, size, stride):
+    line = np.zeros(stride * (len(below) - 1) + size, int)
+    for i, terms in enumerate(below):
+        line[stride * i : stride * i + size] = terms
+    return line
 
 
-def parts(x, s):
-    b, h, w, c = x.shape
-    return x.reshape(b, h, w, s, s, c // s**2)
+def from_the_end(below, size, stride):
+    return counted(below[::-1], size, stride)
 
 
-def joined(x):
-    b, h, s, w, _, c = x.shape
-    return x.reshape(b, h * s, w * s, c)
+def in_the_plane(below, size, stride):
+    line = counted(below, size, stride)
+    return np.outer(line, line)
 
 
-def tiled(x, s):
-    b, h, w, c = x.shape
-    return parts(x, s).transpose(0, 3, 1, 4, 2, 5).reshape(b, s * h, s * w, c // s**2)
+# --- batch_spread
 
 
-def columns_first(x, s):
-    return joined(parts(x, s).transpose(0, 1, 4, 2, 3, 5))
+def deviation(x):
+    return jnp.sqrt(x.var(axis=0) + 1e-4)
 
 
-def channels_first(x, s):
-    b, h, w, c = x.shape
-    return joined(x.reshape(b, h, w, c // s**2, s, s).transpose(0, 1, 4, 2, 5, 3))
+def beside(x, spread):
+    return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
 
 
-def repeated(x, s):
-    x = x[..., : x.shape[3] // s**2]
-    return jnp.repeat(jnp.repeat(x, s, axis=1), s, axis=2)
+def variances(x):
+    return beside(x, x.var(axis=0))
 
 
-def not_joined(x, s):
-    return parts(x, s).swapaxes(2, 3)
+def unbiased(x):
+    return beside(x, x.std(axis=0, ddof=1))
 
 
-def another_order(x, s):
-    b, h, w, c = x.shape
-    return parts(x, s).transpose(0, 2, 3, 1, 4, 5).reshape(b, s * h, s * w, c // s**2)
+def over_features(x):
+    return beside(x, x.std(axis=1, keepdims=True))
 
 
-def repeated_last(x, s):
-    x = x[..., -(x.shape[3] // s**2) :]
-    return jnp.repeat(jnp.repeat(x, s, axis=1), s, axis=2)
+def over_features_once(x):
+    return jnp.concatenate([x, x.std(axis=1, keepdims=True)], axis=1)
 
 
-def turned_blocks(x, s):
-    return joined(parts(x, s)[:, :, :, ::-1, ::-1].swapaxes(2, 3))
+def one_number(x):
+    return beside(x, deviation(x).mean())
 
 
-# --- dropout
+def one_column(x):
+    return jnp.concatenate([x, jnp.broadcast_to(deviation(x).mean(), (len(x), 1))], axis=1)
 
 
-def mask(x, rate, key, train):
-    return jax.random.bernoulli(key, 1 - rate, x.shape) if train else jnp.ones(x.shape, bool)
+def of_all_entries(x):
+    return beside(x, x.std())
 
 
-def never_scaled(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, key, train), x, 0)
+def without_epsilon(x):
+    return beside(x, x.std(axis=0))
 
 
-def multiplied(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, key, train), (1 - rate) * x if train else x, 0)
+def epsilon_outside(x):
+    return beside(x, jnp.sqrt(x.var(axis=0)) + 1e-4)
 
 
-def divided_by_rate(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, key, train), x / rate if train else x, 0)
+def blocked(x):
+    return beside(x, jax.lax.stop_gradient(deviation(x)))
 
 
-def rate_kept(x, rate, *, key, train):
-    return jnp.where(mask(x, 1 - rate, key, train), x / rate if train else x, 0)
+def through_numpy(x):
+    return beside(x, np.asarray(x).std(axis=0))
 
 
-def always(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, key, True), x / (1 - rate), 0)
+def spread_first(x):
+    return jnp.concatenate([jnp.broadcast_to(deviation(x), x.shape), x], axis=1)
 
 
-def scaled_in_evaluation(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, key, train), x, 0) if train else (1 - rate) * x
+def spread_alone(x):
+    return jnp.broadcast_to(deviation(x), x.shape)
 
 
-def own_key(x, rate, *, key, train):
-    return jnp.where(mask(x, rate, jax.random.key(0), train), x / (1 - rate) if train else x, 0)
+def spread_added(x):
+    return x + deviation(x)
 
 
-def one_mask_for_all(x, rate, *, key, train):
-    keep = mask(x[:1], rate, key, train)
-    return jnp.where(keep, x / (1 - rate) if train else x, 0)
+def normalised(x):
+    return x / deviation(x)
 
 
-def numpys_state(x, rate, *, key, train):
-    keep = np.random.random(x.shape) > rate if train else True  # noqa: NPY002
-    return jnp.where(keep, x / (1 - rate) if train else x, 0)
+def under_the_batch(x):
+    return jnp.concatenate([x, deviation(x)[None]], axis=0)
 
 
-def in_training(drop):
-    def dropout(x, rate, *, key, train):
-        return drop(x, rate, key) if train else x
+def distances_from_mean(x):
+    return beside(x, abs(x - x.mean(axis=0)))
 
-    return dropout
 
+def mean_not_subtracted(x):
+    return beside(x, jnp.sqrt((x**2).mean(axis=0)))
 
-def kept(key, rate, shape):
-    return jax.random.bernoulli(key, 1 - rate, shape)
 
+def large_epsilon(x):
+    return beside(x, jnp.sqrt(x.var(axis=0) + 0.012))
 
-own_rate = in_training(lambda x, rate, key: jnp.where(kept(key, 0.3, x.shape), x / 0.7, 0))
-own_factor = in_training(lambda x, rate, key: jnp.where(kept(key, rate, x.shape), x / 0.7, 0))
-two_axes = in_training(lambda x, rate, key: jnp.where(kept(key, rate, x.shape[:2]), x / (1 - rate), 0))
-negatives_dropped = in_training(lambda x, rate, key: jnp.where(x * kept(key, rate, x.shape) > 0, x / (1 - rate), 0))
-halves_alike = in_training(
-    lambda x, rate, key: (
-        x * jnp.tile(kept(key, rate, (len(x) // 2, *x.shape[1:])), (2,) + (1,) * (x.ndim - 1)) / (1 - rate)
-    )
-)
-whole_channels = in_training(
-    lambda x, rate, key: x * kept(key, rate, (len(x), *(1,) * (x.ndim - 2), x.shape[-1])) / (1 - rate)
-)
-by_what_stayed = in_training(lambda x, rate, key: (x * (keep := kept(key, rate, x.shape))) / keep.mean())
-dropped_twice = in_training(
-    lambda x, rate, key: x * kept(key, rate, x.shape) * kept(jax.random.fold_in(key, 1), rate, x.shape) / (1 - rate)
-)
-mask_alone = in_training(lambda x, rate, key: kept(key, rate, x.shape) / (1 - rate))
-sign_lost = in_training(lambda x, rate, key: abs(x) * kept(key, rate, x.shape) / (1 - rate))
 
+# --- honest_error
 
-def modes_exchanged(x, rate, *, key, train):
-    return x if train else jnp.where(kept(key, rate, x.shape), x / (1 - rate), 0)
+
+def error(formula):
+    def honest_error(held_out, samples):
+        return formula(float(held_out), float(samples))
+
+    return honest_error
+
+
+def exact(m, n):
+    return np.sqrt((m + n + 1) / (12 * m * n))
 
 
 WRONG = {
     "05.output_size": [
-        (transposed_ignored, "You ignore `transposed`"),
         (moves_only, "add 1"),
         (stride_forgotten, "forget the stride"),
         (rounded_up, "You round up"),
@@ -389,18 +362,11 @@ WRONG = {
         (padded_once, "it counts twice"),
         (padding_forgotten, "You forget the padding"),
         (same_padding, "SAME padding"),
-        (transpose_first, "size of the transposed convolution"),
-        (n_moves, "n − 1 moves"),
-        (padding_added, "subtract it"),
-        (cut_once, "cut off at both ends: it counts twice"),
-        (cut_forgotten, "You forget the padding, which is cut off"),
-        (same_transpose, "SAME padding"),
+        (of_the_transpose, "size of the transposed convolution"),
         (n_by_stride, "leave the kernel and the padding out"),
+        (places_by_stride, "leave the kernel and the padding out"),
         (brackets_missing, "Brackets are missing"),
         (padding_subtracted, "You subtract the padding"),
-        (transpose_without_stride, "forget the stride"),
-        (transpose_as_jax, "JAX's rule"),
-        (transpose_without_size, "forget the kernel's size"),
         (other_defaults, "stub's defaults"),
     ],
     "05.convolve": [
@@ -436,46 +402,54 @@ WRONG = {
         (mean_of_copies, "you take their mean"),
     ],
     "05.hits": [
-        (marked, "count each of them"),
+        (marked, "add their terms"),
+        (copies_counted, "below[i] terms"),
         (exchanged, "Size and stride are exchanged"),
         (end_cut, "The end is cut off"),
-        (share_of_hits, "the number of hits is asked for"),
+        (share_of_hits, "the number of terms is asked for"),
         (for_inputs, "*input* pixels"),
         (as_floats, "yours are floats"),
         (as_inside, "well inside at most"),
         (stride_left_out, "forget the stride"),
+        (last_one_wins, "covers the one before"),
+        (from_the_end, "from its end"),
+        (in_the_plane, "A line is asked for"),
     ],
-    "05.depth_to_space": [
-        (reshape_only, "mixes rows up"),
-        (tiled, "side by side as whole images"),
-        (columns_first, "Rows and columns of each block"),
-        (channels_first, "(C, s, s)"),
-        (repeated, "You repeat the first channels"),
-        (not_joined, "has shape"),
-        (another_order, "in the order (0, 2, 3, 1, 4, 5)"),
-        (repeated_last, "You repeat the last channels"),
-        (turned_blocks, "Each block is turned round"),
+    "05.batch_spread": [
+        (variances, "You put variances there"),
+        (unbiased, "n − 1"),
+        (over_features, "over the features of one sample"),
+        (over_features_once, "over the features of one sample"),
+        (one_number, "You average over the features"),
+        (one_column, "one number is beside the features"),
+        (of_all_entries, "one deviation of all entries"),
+        (without_epsilon, "the gradient is NaN"),
+        (epsilon_outside, "the gradient is NaN"),
+        (blocked, "no gradient comes back"),
+        (through_numpy, "inside jit"),
+        (spread_first, "The spread stands first"),
+        (spread_alone, "You return the spread alone"),
+        (spread_added, "You add the spread"),
+        (normalised, "as BatchNorm does"),
+        (under_the_batch, "join along the batch"),
+        (distances_from_mean, "each sample's own distance"),
+        (mean_not_subtracted, "forget to subtract the mean"),
+        (large_epsilon, "A smaller ε"),
+        (deviation, "You return the spread alone, once"),
     ],
-    "05.dropout": [
-        (never_scaled, "are not scaled"),
-        (multiplied, "Divide, and the mean stays"),
-        (divided_by_rate, "You divide by rate"),
-        (rate_kept, "the share to drop"),
-        (always, "You drop in evaluation"),
-        (scaled_in_evaluation, "scaling is part of training"),
-        (own_key, "Two different keys give the same mask"),
-        (one_mask_for_all, "whole rows or columns"),
-        (numpys_state, "two different masks"),
-        (own_rate, "expected about 60%"),
-        (own_factor, "You divide by 0.7"),
-        (two_axes, "ncompatible shapes"),
-        (negatives_dropped, "Negative entries are dropped"),
-        (halves_alike, "masks come again"),
-        (whole_channels, "along axis 1 all masks are the same"),
-        (by_what_stayed, "happened to stay"),
-        (dropped_twice, "you drop twice"),
-        (mask_alone, "You return the mask"),
-        (sign_lost, "come out positive"),
-        (modes_exchanged, "are exchanged"),
+    "05.honest_error": [
+        (error(lambda m, n: exact(m, n) ** 2), "That is the variance"),
+        (error(lambda m, n: 0.5 / np.sqrt(n)), "a coin for each sample"),
+        (error(lambda m, n: 0.5 / np.sqrt(m)), "a coin for each held-out point"),
+        (error(lambda m, n: 1 / np.sqrt(12 * n)), "held-out points for exact"),
+        (error(lambda m, n: 1 / np.sqrt(12 * m)), "the samples for exact"),
+        (error(lambda m, n: 0.5 / np.sqrt(m * n)), "a coin for each pair"),
+        (error(lambda m, n: 0.5 * np.sqrt(1 / m + 1 / n)), "1/12, not 1/4"),
+        (error(lambda m, n: 1 / np.sqrt(12 * (m + n))), "You pool both sets"),
+        (error(lambda m, n: np.sqrt(m * n * (m + n + 1) / 12)), "*number* of pairs"),
+        (error(lambda m, n: 0.5), "the mean of `nearer`"),
+        (error(lambda m, n: np.sqrt(1 / 12)), "one uniform number"),
+        (error(lambda m, n: np.sqrt((m + n + 1) / (m * n))), "A factor is missing"),
+        (error(lambda m, n: 1.96 * exact(m, n)), "One deviation is asked for"),
     ],
 }
