@@ -97,7 +97,7 @@ class GAN:
         """
         (g, d), (g_rest, d_rest), (g_opt, d_opt), average, number = state
         generator, discriminator = self.generator, self.discriminator
-        real, *labels = ready(self, batch)  # no labels, or one array of them; images may be theirs
+        real, *labels = ready(self, batch)  # labels or images, if there are any
         z_key, p_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         # One forward pass of G serves both players: D needs its samples, G
@@ -117,7 +117,8 @@ class GAN:
 
         def g_objective(fake):
             logits, rest = judge(discriminator, d, d_rest, real, fake, *labels)
-            return self.loss.generator(*logits) + self.term(fake, real, *labels), rest
+            term = self.term(fake, real, *labels)
+            return self.loss.generator(*logits) + term, rest
 
         (g_loss, d_rest), slope = value_and_grad(g_objective)(fake)
         (g_grads,) = pull_back(slope)

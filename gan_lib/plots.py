@@ -60,8 +60,7 @@ def style():
 def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str | None = None) -> Figure:
     """A sheet of images (N, H, W), (N, H, W, 1) or, in colour, (N, H, W, 3), in reading order; or of one, (H, W, 1 or 3).
 
-    images: in [-1, 1], −1 paper and 1 ink, in colour −1 dark and 1 bright; or bytes from 0 to 255. labels: words to the left
-    of the rows, from the top.
+    images: in [-1, 1], 1 is ink, in colour light; or bytes from 0 to 255. labels: words left of the rows, from the top.
     Raises ValueError on another shape or range, and on values that are not finite.
     """
     x = as_ink(images)
@@ -75,9 +74,8 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     x = np.concatenate([x, np.full((rows * columns - len(x), *x.shape[1:]), white, np.float32)])
     sheet = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))[: x.ndim], constant_values=white)
     _, height, width, *rgb = sheet.shape
-    sheet = (
-        sheet.reshape(rows, columns, height, width, *rgb).swapaxes(1, 2).reshape(rows * height, columns * width, *rgb)
-    )
+    sheet = sheet.reshape(rows, columns, height, width, *rgb).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, *rgb)
     # Sizes in inches, by hand: 60 screen pixels an image, a whole multiple of an MNIST digit and its margin.
     left, top = 0.1 * max(map(len, labels), default=0), 0.3 if title else 0
     size = 0.6 * columns, 0.6 * rows * height / width
@@ -254,9 +252,8 @@ class Animation:
 def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     """A film of 2 to 24 frames: Figures or uint8 arrays (H, W, 3 or 4), all of one size. One frame is a still picture.
 
-    seconds: duration of a round; the last frame stays a second longer, and is what a viewer of still pictures, or a
-    printer, shows. colours: size of the shared palette, which
-    keeps the file small.
+    seconds: duration of a round; the last frame stays a second longer, and is what a still picture or a print shows.
+    colours: size of the shared palette, which keeps the file small.
     Raises ValueError on no frames, on more, and on frames of something else.
     """
     frames = list(frames)
