@@ -97,7 +97,7 @@ class GAN:
         """
         (g, d), (g_rest, d_rest), (g_opt, d_opt), average, number = state
         generator, discriminator = self.generator, self.discriminator
-        real, *labels = ready(self, batch)  # labels or images, if there are any
+        real, *labels = ready(self, batch)  # labels or images, if any
         z_key, p_key = jax.random.split(key)
         z = jax.random.normal(z_key, (len(real), self.latent_dim), jnp.float32)
         # One forward pass of G serves both players: D needs its samples, G
