@@ -1,5 +1,6 @@
 """One set of rules for tests and for the notebooks that run beside them."""
 
+import gc
 import os
 import runpy
 import signal
@@ -67,6 +68,19 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if file.endswith("test_careless.py") else file  # there, a kernel a test
 
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """A file leaves no compiled programs behind: each holds memory and a few of the 65,530 mappings that Linux gives a process.
+
+    A worker that ran out of those died in the middle of the tests, as it read a program from the cache.
+    """
+    yield
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
