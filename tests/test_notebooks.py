@@ -210,6 +210,24 @@ def test_imports_are_used_in_code_or_prose(name):
     assert {alias.asname or alias.name.split(".")[0] for alias in imported} - used == set()
 
 
+@each
+def test_a_function_keeps_its_name(name):
+    """A cell that is run again, later, would find a number or a text where it calls a function."""
+    functions, values = {}, {}
+    for cell in code_cells(name):
+        nodes = [parse(cell.source)]
+        while nodes:
+            for node in ast.iter_child_nodes(nodes.pop()):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    functions[node.name] = where(cell)
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    values[node.id] = where(cell)
+                elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+                    nodes.append(node)  # what these bind stays inside
+    twice = {each: (functions[each], values[each]) for each in functions if each in values}
+    assert not twice, f"{name}: a function in one cell, something else in another: {twice}"
+
+
 # --- links --------------------------------------------------------------------------------------------------------------
 
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:href|src)=\"([^\"]+)\"")
