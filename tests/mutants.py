@@ -611,18 +611,28 @@ MUTANTS = [
     ),
     Mutant(
         "nets: a residual block starts as the identity",
-        "gan_lib/nets.py", "init=nnx.initializers.zeros", "init=he",
+        "gan_lib/residual.py", "init=nnx.initializers.zeros", "init=he",
         "tests/test_nets.py -k 'identity or linear_maps'",
     ),
     Mutant(
         "nets: a size that cannot be halved is explained",
-        "gan_lib/nets.py", "if rest or not side:", "if False:",
+        "gan_lib/residual.py", "if rest or not side:", "if False:",
         "tests/test_nets.py -k do_not_fit_the_size",
     ),
     Mutant(
         "nets: the logits are float32 whatever the arithmetic is",
-        "gan_lib/nets.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
+        "gan_lib/residual.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
         "tests/test_nets.py -k two_digits",
+    ),
+    Mutant(
+        "nets: the spread of a batch in bfloat16 is float32",
+        "gan_lib/layers.py", "x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # dev", "x = x  # dev",
+        "tests/test_nets.py -k leaves_weights",
+    ),
+    Mutant(
+        "nets: the last dense layer is float32 whatever the arithmetic is",
+        "gan_lib/nets.py", "[dtype] * (len(sizes) - 2) + [jnp.float32]", "[dtype] * (len(sizes) - 1)",
+        "tests/test_nets.py -k leaves_weights",
     ),
     Mutant(
         "stacked: a training that diverges ends at its last finite state",
