@@ -635,6 +635,26 @@ MUTANTS = [
         "tests/test_nets.py -k leaves_weights",
     ),
     Mutant(
+        "stream: no batch is asked for that a training does not use",
+        "gan_lib/stream.py", "if self.left:", "if True:",
+        "tests/test_stream.py -k none_too_many",
+    ),
+    Mutant(
+        "stream: no more batches ahead than memory was meant for",
+        "gan_lib/stream.py", "for _ in range(AHEAD):", "for _ in range(9):",
+        "tests/test_stream.py -k while_a_step_runs",
+    ),
+    Mutant(
+        "stream: a batch unlike the first is explained",
+        "gan_lib/stream.py", "if shapes[0] != shapes[1]:", "if False:",
+        "tests/test_stream.py -k unlike",
+    ),
+    Mutant(
+        "stream: batches are on the device before the step asks",
+        "gan_lib/stream.py", "else jax.device_put(batch)", "else batch",
+        "tests/test_stream.py -k while_a_step_runs",
+    ),
+    Mutant(
         "stacked: a training that diverges ends at its last finite state",
         "benchmarks/stacked.py", "if not np.isfinite(list(metrics.values())).all() or not finite(new):", "if False:",
         "tests/test_stacked.py -k diverges",

@@ -1,5 +1,7 @@
 """Notebook 13, many devices: references, hints and checks."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,7 +110,7 @@ def efficiency(batch, devices, seconds, size, speed, delay):
 
 # --- 13.host_keys ---------------------------------------------------------------------------------------------------
 
-STEPS, HOSTS = (0, 1, 2, 3, 7, 100, 1000, 99_999), (0, 1, 2, 3, 7, 100, 1000)
+STEPS, HOSTS = (0, 1, 2, 7, 100, 99_999), (0, 1, 2, 4, 7, 8, 10, 100, 1000)
 
 
 def check_host_keys(fn):
@@ -172,7 +174,7 @@ def check_host_keys(fn):
     minutes=8,
     check=check_host_keys,
     hints=(
-        "`jax.random.fold_in(key, number)` gives a new key for each number. Which of the three keys know the step, which the host?",
+        "`jax.random.fold_in(key, number)` gives a key for each number. Which of the three know the step, which the host?",
         "Step 0 of host 1 and step 1 of host 0 must not meet: fold in twice, do not add. And a key that was split or folded is "
         "not drawn by itself.",
         "`init, key = jax.random.split(key)`, then `key = jax.random.fold_in(jax.random.fold_in(key, step), host)`, then "
@@ -218,8 +220,8 @@ def check_moments(fn):
                 got[1],
                 (
                     within,
-                    "That is the mean of variances: the spread within the parts. What lies *between* them is missing, each mean's "
-                    "squared distance from the mean of all.",
+                    "That is the mean of variances: the spread within the parts. What lies *between* them is missing: "
+                    "each mean's squared distance from the mean of all.",
                 ),
                 (
                     variances.mean(0),
@@ -256,9 +258,9 @@ def check_moments(fn):
     minutes=8,
     check=check_moments,
     hints=(
-        "Two devices, one sample each, 0 and 2: both variances are 0, that of all is 1. What is missing when you average variances?",
-        "Sums add up, moments do not: of each part you know the sum, counts · means, and the sum of squares, counts · (variances + "
-        "means²).",
+        "Two devices, one sample each, 0 and 2: both variances are 0, that of all is 1. What does their average miss?",
+        "Sums add up, moments do not: of each part you know the sum, counts · means, and the sum of squares, "
+        "counts · (variances + means²).",
         "With weights w = counts / counts.sum(): mean = Σ w·means, variance = Σ w·(variances + (means − mean)²).",
     ),
 )
@@ -281,7 +283,9 @@ def check_came_out(fn):
         parts = np.float32(parts)
         n, total, mean = len(parts), parts.sum(), parts.mean()
         right = {"grad": total, "psum(grad)": n * total, "pmean(grad)": total, "grad of pmean": mean}
-        varying = "The slope of each device stays its own in yours. `w` is the same everywhere, and so is its slope: the sum of all."
+        varying = (
+            "Each device's slope stays its own in yours. `w` is the same everywhere, so is its slope: the sum of all."
+        )
         named(
             fn(jnp.asarray(parts)),
             right,
@@ -317,8 +321,8 @@ def check_came_out(fn):
     hints=(
         "Start with plain `grad`: one number for all devices. Which one, if what the devices find is added up?",
         "After that every device holds the same number. psum and pmean of n equal numbers are easy.",
-        'With s = parts.sum() and n = len(parts): "grad" is s, "psum(grad)" n·s, "pmean(grad)" s. In the last form the loss is that '
-        "of the whole batch, so its slope is the right one: s / n.",
+        'With s = parts.sum() and n = len(parts): "grad" is s, "psum(grad)" n·s, "pmean(grad)" s. In the last form the loss is '
+        "that of the whole batch, so its slope is the right one: s / n.",
     ),
 )
 def came_out(parts):
@@ -340,7 +344,7 @@ def came_out(parts):
 
 def check_effective(fn):
     """Whole numbers, also where steps leave a rest."""
-    for steps, batch, n, every in ((1000, 64, 4, 4), (103, 96, 8, 5), (10, 32, 1, 3), (50, 128, 2, 1)):
+    for steps, batch, n, every in ((1000, 64, 4, 2), (103, 96, 8, 5), (10, 32, 1, 3), (50, 128, 2, 1)):
         right = {
             "on a device": batch // n,
             "of a statistic": batch,
@@ -381,7 +385,7 @@ def check_effective(fn):
     check=check_effective,
     hints=(
         "fit's batch_size is the batch of one call of `step`, whatever the number of devices.",
-        "What lies on a device at a time is its share of one small batch. What moves the weights is the mean of `every` gradients.",
+        "On a device lies its share of one small batch at a time. What moves the weights is the mean of `every` gradients.",
         "`batch_size // devices`, `batch_size`, `batch_size * every`, `steps // every`.",
     ),
 )
@@ -408,10 +412,10 @@ def check_largest_batch(fn):
         ((784, 1024, 1024, 1), 10**9, 4),
         ((784, 1024, 1024, 1), 10**9, 2),
         ((2, 64, 64, 1), 10**6, 4),
-        ((10, 20, 5), 5_000, 4),
+        ((10, 20, 5), 20_000, 4),
     ):
-        weights = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
-        kernels = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+        weights = sum((a + 1) * b for a, b in pairwise(sizes))
+        kernels = sum(a * b for a, b in pairwise(sizes))
         fits = lambda fixed, entries, width=width, memory=memory: (memory - fixed) // (entries * width)
         right = fits(16 * weights, sum(sizes))
         got = fn(sizes, memory, width=width)
@@ -421,6 +425,10 @@ def check_largest_batch(fn):
         for value, message in (
             (exact, "Half a sample does not fit: round down to a whole number."),
             (right + 1, "One too many: round down."),
+            (
+                fits(4 * width * weights, sum(sizes)),
+                "Weights, gradient and moments stay float32, 4 bytes each, whatever the layers compute in.",
+            ),
             (fits(0, sum(sizes)), "The weights take memory, too: 16 bytes each with Adam."),
             (
                 fits(4 * weights, sum(sizes)),
@@ -428,10 +436,6 @@ def check_largest_batch(fn):
             ),
             (fits(8 * weights, sum(sizes)), "Adam keeps two moments of each weight beside weight and gradient."),
             (fits(12 * weights, sum(sizes)), "One of the four is missing: weight, gradient, two moments."),
-            (
-                fits(4 * width * weights, sum(sizes)),
-                "Weights, gradient and moments stay float32, 4 bytes each, whatever the layers compute in.",
-            ),
             (fits(16 * kernels, sum(sizes)), "The biases are missing: (fan_in + 1)·fan_out weights a layer."),
             (fits(16 * weights, sum(sizes[1:])), "The input is kept, too: the first layer's gradient needs it."),
             (fits(16 * weights, sum(sizes[:-1])), "The output of the last layer is kept, too."),
@@ -454,8 +458,8 @@ def check_largest_batch(fn):
     check=check_largest_batch,
     hints=(
         "Part of the memory does not depend on the batch. The rest grows in proportion to it: two numbers, and a division.",
-        "Fixed: 16 bytes for each of Σ (fan_in + 1)·fan_out weights. A sample: width bytes for each entry of the input and of all "
-        "outputs.",
+        "Fixed: 16 bytes for each of Σ (fan_in + 1)·fan_out weights. A sample: width bytes for each entry of the "
+        "input and of all outputs.",
         "`(memory - 16 * weights) // (width * sum(sizes))`, weights by a sum over `zip(sizes, sizes[1:])`.",
     ),
 )
@@ -465,5 +469,5 @@ def largest_batch(sizes, memory, width=4):
     sizes: entries of its input and of each layer's output, with biases, without BatchNorm. memory: bytes. width: bytes of a
     number in a layer. Adam; weights, gradient and moments are float32. Input and outputs of all layers are kept for the way back.
     """
-    weights = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    weights = sum((a + 1) * b for a, b in pairwise(sizes))
     return (memory - 16 * weights) // (width * sum(sizes))

@@ -1,5 +1,7 @@
 """Right answers to the exercises of notebook 13 in other styles than the reference's."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,7 +95,7 @@ def in_numpy(steps, batch_size, devices, every):
 
 
 def by_loop(sizes, memory, width=4):
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         memory -= 16 * (fan_in * fan_out + fan_out)
     return int(memory / (width * sum(sizes)))
 

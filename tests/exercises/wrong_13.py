@@ -307,7 +307,7 @@ WRONG = {
         (no_accumulation, "go into one update"),
         (each_step_moves, "`every`-th step only"),
         (rounded_up, "round down"),
-        (not_rounded, "rounded down"),
+        (not_rounded, "expected integers"),
     ],
     "13.largest_batch": [
         (no_weights, "take memory, too"),
