@@ -27,8 +27,8 @@ def is_stream(data: Any) -> bool:
 class Stream:
     """The batches of an iterator, or of what makes one, such as a loader.
 
-    first: the first batch, arrays (B, ...) or a pytree of them; all others have to be like it.
-    size: B. Raises ValueError where there is no batch.
+    first: the first batch, arrays (B, ...) or a pytree of them; all others have to be like it. size: B. With a mesh, each is
+    dealt out; of several processes each gives the same whole batches. Raises ValueError where there is no batch.
     """
 
     def __init__(self, batches: Iterable, mesh: jax.sharding.Mesh | None = None):
