@@ -635,6 +635,11 @@ MUTANTS = [
         "tests/test_nets.py -k leaves_weights",
     ),
     Mutant(
+        "device: processes that train together compile the same program",
+        "gan_lib/device.py", "if convolutional or jax.process_count() > 1:", "if convolutional:",
+        "tests/test_training.py -k faster_matrix_library",
+    ),
+    Mutant(
         "stream: no batch is asked for that a training does not use",
         "gan_lib/stream.py", "if self.left:", "if True:",
         "tests/test_stream.py -k none_too_many",

@@ -479,6 +479,9 @@ def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
         monkeypatch.setattr(device, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
         assert choose() == expected
         assert choose(convolutional=True) == eigen
+    # Processes that train together, or go on tomorrow, have to take the same one whatever they would measure.
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert choose() == eigen
 
 
 @pytest.mark.slow
