@@ -88,7 +88,7 @@ def test_an_iterator_that_ends_says_so(capsys):
     state, history = train(batches(0, 3), 10)
     assert int(state.step) == 3 and len(history["seen"]) == 3
     assert "The iterator ended after 3 of 10 steps." in capsys.readouterr().out
-    with pytest.raises(ValueError, match="without a batch. Was it used up"):
+    with pytest.raises(ValueError, match=r"without a batch\. Was it used up"):
         train(batches(0, 0), 3)
 
 
