@@ -492,6 +492,17 @@ def test_the_slowdown_in_a_loop_is_a_measured_ratio():
     assert slowdown_in_loop() is slowdown_in_loop()  # once a session
 
 
+def test_collected_gradients_move_the_weights_at_each_fourth_step():
+    rule = optax.MultiSteps(optax.sgd(0.1), 4).gradient_transformation()
+    gan = GAN(partial(MLP, (2, 8, 2)), partial(MLP, (2, 8, 1), shape=()), latent_dim=2, optimizer=rule, averaging=0)
+    points, seen = jax.random.normal(jax.random.key(0), (64, 2)), []
+    keep = lambda state: seen.append([np.asarray(x) for x in jax.tree.leaves(state.params)])
+    options = dict(steps=10, key=jax.random.key(2), batch_size=16, every=1, progress=False)
+    fit(gan, gan.init(jax.random.key(1)), points, callback=keep, **options)
+    moved = [any((a != b).any() for a, b in zip(*pair, strict=True)) for pair in pairwise(seen)]
+    assert moved == [n % 4 == 0 for n in range(1, 11)]
+
+
 def broken_after(step, player):
     """An optimiser whose learning rate is infinite from that update on."""
     broken = optax.sgd(lambda count: jnp.where(count >= step, jnp.inf, 1e-3))
