@@ -10,6 +10,8 @@ import signal
 import textwrap
 import threading
 import time
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
