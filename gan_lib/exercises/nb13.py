@@ -13,11 +13,10 @@ from gan_lib.exercises.compare import NOTHING, recognise
 
 def named(got, right, *mistakes, inputs):
     """`same` for a dictionary of numbers, entry by entry: mistakes are (key, value, message)."""
-    if got is None:
-        raise Mistake(NOTHING)
-    if not isinstance(got, dict) or set(got) != set(right):
-        keys = list(got) if isinstance(got, dict) else type(got).__name__
-        raise Mistake(f"Return a dictionary with the keys {', '.join(map(repr, right))}; yours is {keys}.")
+    if not isinstance(got, dict):
+        same(got, right, inputs=inputs)
+    if set(got) != set(right):
+        raise Mistake(f"Return a dictionary with the keys {', '.join(map(repr, right))}; yours has {list(got)}.")
     for key, value, message in mistakes:
         recognise(got[key], (value, message), right=right[key])
     for key, value in right.items():
