@@ -554,7 +554,7 @@ d_loss = ((score(real) - 1) ** 2).mean() + (score(fake) ** 2).mean()
 g_loss = ((score(generate(g, z)) - 1) ** 2).mean()""",
     ),
     (
-        "WGAN-GP on points (n, 2): the critic is held far outside the data, too.",
+        "WGAN-GP on points (n, 2): the critic is held down far outside the data, too.",
         (1,),
         """share = jax.random.normal(key, (n, 1))
 between = share * real + (1 - share) * fake
@@ -562,7 +562,7 @@ slopes = jax.grad(lambda x: judge(d, x).sum())(between)
 penalty = ((jnp.linalg.norm(slopes, axis=1) - 1) ** 2).mean()""",
     ),
     (
-        "WGAN-GP on images (n, 28, 28, 1): slopes end near 28, not near 1.",
+        "WGAN-GP on images (n, 28, 28, 1): slopes of the critic end near 28, not near 1.",
         (4,),
         """share = jax.random.uniform(key, (n, 1, 1, 1))
 between = share * real + (1 - share) * fake
@@ -571,7 +571,7 @@ norms = jnp.sqrt((slopes**2).sum(axis=-1) + 1e-12)
 penalty = ((norms - 1) ** 2).mean()""",
     ),
     (
-        "Relativistic pairs: the loss compares each real sample with all fakes.",
+        "Relativistic pairs, and the loss compares every real sample with every fake.",
         (2,),
         """real_logits = judge(d, real).reshape(-1)
 fake_logits = judge(d, fake).reshape(-1, 1)
@@ -612,12 +612,12 @@ image = 0.5 * fake + 1
 plt.imshow(image[0], vmin=0, vmax=1)""",
     ),
     (
-        "A conditional GAN that can draw all ten digits, and scores no nines.",
+        "A conditional GAN that can draw all ten digits when asked, and scores no nines.",
         (1,),
         """asked = jax.random.randint(key, (1000,), 0, 9)
 fake = generate(g, z, asked)
 read = classify(fake)
-obeyed = [(read == c)[asked == c].mean() for c in range(10)]""",
+obeyed = jnp.stack([(read == c)[asked == c].mean() for c in range(10)])""",
     ),
 )
 
