@@ -32,7 +32,7 @@ START = {"data": "ring", "loss": "non_saturating", "size": 64, "seed": 0, "speed
 START |= {"g_rate": 3e-3, "d_rate": 1e-3, "momentum": 0.5, "gamma": 0.0, "d_steps": 1}
 
 
-def _checked(name, value):
+def checked(name, value):
     """A setting, or ValueError."""
     if name in CHOICES:
         if isinstance(value, bool) or value not in CHOICES[name]:
@@ -57,4 +57,9 @@ class Situation(NamedTuple):
     section: str
 
 
-SITUATIONS: dict[str, Situation] = {}
+SITUATIONS: dict[str, Situation] = {
+    "circling": Situation(
+        dict(data="cluster", size=16, momentum=0.9, g_rate=3e-3, d_rate=3e-3), 1000,
+        "Do the fakes come to rest on the data?", "03 · Springs in networks",
+    ),
+}  # fmt: skip

@@ -94,8 +94,19 @@ class Page:
             *args,
         )
 
-    def is_idle(self):
-        return self("return page?.sessionContext?.session?.kernel?.status === 'idle' && cells.length > 9")
+    def open(self, name):
+        """Open a notebook of the reader's folder, and wait for its kernel."""
+        self(f"await app.commands.execute('docmanager:open', {{path: {name!r}}}); return 0")
+        wait(lambda: self("return page.title.label") == name and self.is_idle(1) is True, f"{name} with its kernel")
+
+    def write(self, number, source):
+        """Replace what a cell holds, and run it."""
+        self(f"cells[{number}].model.sharedModel.setSource({json.dumps(source)}); return 0")
+        self.run(number)
+
+    def is_idle(self, more_than=9):
+        kernel = "page?.sessionContext?.session?.kernel?.status === 'idle'"
+        return self(f"return {kernel} && cells.length > {more_than}")
 
     def number(self, words):
         """The cell that holds these words."""
@@ -173,3 +184,70 @@ def test_a_readers_hour(lab):
         ["git", "status", "--porcelain"], cwd=course, capture_output=True, text=True, check=True
     ).stdout
     assert [line for line in done.splitlines() if "notebooks/" in line or "mine" in line] == []
+
+
+TOOLS = """\
+const root = cells[0].node.querySelector('.gan-play'), at = name => root.querySelector(`[data-name="${name}"]`);
+const canvas = root?.querySelector('canvas'), pixels = () => canvas.toDataURL();
+"""
+DRAG = """\
+const box = canvas.getBoundingClientRect();
+const touch = (type, x, y) => canvas.dispatchEvent(new PointerEvent(type, {pointerId: 1, bubbles: true,
+    clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
+canvas.setPointerCapture = () => {};
+touch('pointerdown', 0.8, 0.2);
+for (let i = 0; i < 20; i++) touch('pointermove', 0.8 + 0.005 * i, 0.2);
+touch('pointerup', 0.9, 0.2);
+return 0
+"""
+
+
+def test_the_playground(lab):
+    """By clicks: play changes the picture, a slider the rate, the mouse the data; another cell runs meanwhile."""
+    page, course = lab
+    wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
+    v4 = nbformat.v4
+    start = "from gan_lib.playground import Playground\nplay = Playground(size=16)\nplay"
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(start), v4.new_code_cell("1 + 1")])
+    nbformat.write(notebook, course / "mine" / "play.ipynb")
+    page.open("play.ipynb")
+    page.run(0)
+    here = lambda code: page(TOOLS + code)
+    step = lambda: int(here("return canvas?.dataset.step ?? -1"))
+
+    wait(lambda: step() == 0, "the picture before the first step")
+    assert here("return cells[0].node.querySelectorAll('img[src^=\"data:image/png\"]').length") == 1  # the film
+
+    before = here("return pixels()")
+    here("at('play').click(); return 0")
+    wait(lambda: step() > 100, "a hundred steps")
+    assert here("return pixels()") != before
+    assert "pause" in here("return at('play').textContent")
+
+    # Another cell runs while it plays, and sees the slider's new rate.
+    here("at('g_rate').value = -2; at('g_rate').dispatchEvent(new Event('input')); return 0")
+    page.write(
+        1,
+        "import time\nn = int(play.state.step)\ntime.sleep(1)\nprint(int(play.state.step) > n, play.settings['g_rate'])",
+    )
+    wait(lambda: "True 0.01" in page.shown(1), "a cell beside the playground")
+
+    # What is drawn is the data: a short line, right of the middle and above it.
+    here(DRAG)
+    page.write(1, "import time; time.sleep(0.5); print(play.settings['data'], play.points.mean(0).round(1))")
+    wait(lambda: "own [1.1 1" in page.shown(1) or "own [1.2 1" in page.shown(1), "the drawn data")
+    assert "own" in here("return at('data').value")
+
+    # One step is one step; a situation is one click; the kernel's interrupt pauses.
+    here("at('play').click(); return 0")
+    wait(lambda: "play" in here("return at('play').textContent"), "a pause")
+    last = wait(step, "a step")
+    here("at('step').click(); return 0")
+    wait(lambda: step() == last + 1, "one step more")
+    here("at('reset').click(); return 0")
+    wait(lambda: step() == 0, "step 0 again")
+    here("root.querySelector('[data-name^=situation]').click(); return 0")
+    wait(lambda: step() > 0 and here("return root.querySelector('p').textContent"), "a question, and the game on")
+    time.sleep(2)  # from when on an interrupt is the playground's
+    page("await page.sessionContext.session.kernel.interrupt(); return 0")
+    wait(lambda: "play" in here("return at('play').textContent"), "a pause by the kernel's interrupt")
