@@ -23,7 +23,8 @@ MISSING = (
 )
 PERIOD = 0.05  # seconds from picture to picture, at least
 YIELD = 0.01  # seconds after each picture in which other threads have the processor to themselves
-PATIENCE = 10  # seconds in which the kernel was free and the browser silent, until it counts as gone
+PULSE = 1.0  # seconds between two looks at who is still there
+PATIENCE = 10  # looks in which the kernel was free and the browser silent, until it counts as gone
 
 
 class Player:
@@ -116,8 +117,8 @@ class Player:
     # --- who is still there ---
 
     def _pulse(self):
-        """Once a second, ask the kernel's loop to count the browser's silence: while a cell runs, nobody can be heard."""
-        if self.loop and not self.pulsing and time.monotonic() > self.pulsed + 1:
+        """Every PULSE seconds, ask the kernel's loop to count the browser's silence: while a cell runs, nobody can be heard."""
+        if self.loop and not self.pulsing and time.monotonic() > self.pulsed + PULSE:
             self.pulsing, self.pulsed = True, time.monotonic()
             self.loop.call_soon_threadsafe(self._beat)
 
