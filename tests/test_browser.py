@@ -186,6 +186,53 @@ def test_a_readers_hour(lab):
     assert [line for line in done.splitlines() if "notebooks/" in line or "mine" in line] == []
 
 
+SLOPES = """\
+@exercise("02.slopes")
+def slopes(psi, theta, real, noise):
+    sigma, fake = jax.nn.sigmoid, theta + noise
+    in_psi = -(real * sigma(-psi * real)).mean() + (fake * sigma(psi * fake)).mean()
+    return in_psi, -psi * sigma(-psi * fake).mean()"""
+
+
+def test_a_first_gan(lab):
+    """Notebook 02 as everyone reads it: Run All, look, answer wrongly, then rightly, stop the long training, go on."""
+    page, _ = lab
+    wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
+    page("await app.commands.execute('notebook:shutdown-kernel'); return 0")  # one kernel is enough for two cores
+    page.open("02_first_gan.ipynb")
+    page("app.commands.execute('notebook:run-all-cells'); return 0")
+    last = page.number('progress("02")')
+    wait(lambda: "0 of 6 exercises done" in page.shown(last), "the last card", 600)
+    assert page("return cells.filter(c => c.node.querySelector('[data-mime-type*=error]')).length") == 0
+
+    # Open exercises say so, the film is there, and what was to be learnt was.
+    at = page.number('@exercise("02.slopes")')
+    assert "○ 02.slopes" in page.shown(at)
+    film = page.number("animation(shots")
+    assert page(f"return cells[{film}].node.querySelectorAll('img[src^=\"data:image/png\"]').length") == 1
+    checks = page.shown(page.number("distance without noise, at step 300"))
+    assert checks.count("✓") > 8
+    assert "✗" not in checks
+
+    # A wrong answer is told its mistake, a right one is taken.
+    page.write(at, SLOPES.replace("in_psi = -(", "in_psi = (").replace("() + (", "() - ("))
+    wait(lambda: "✗ 02.slopes" in page.shown(at), "the check of a wrong answer")
+    assert "uphill on D's loss" in page.shown(at)
+    page.write(at, SLOPES)
+    wait(lambda: "✓ 02.slopes" in page.shown(at), "the check of the answer")
+
+    # The long training is stopped, and the film shows how far it came.
+    train = page.number("callback=film.append")
+    source = page(f"return cells[{train}].model.sharedModel.getSource()")
+    page.write(train, source.replace("steps=4000", "steps=4_000_000"))
+    wait(lambda: "images/s" in page.shown(train), "the bar of the training")
+    page("await page.sessionContext.session.kernel.interrupt(); return 0")
+    wait(lambda: "Interrupted after" in page.shown(train), "what was reached")
+    page.run(film)
+    wait(lambda: page.is_idle() is True, "the film of what was reached")
+    assert page(f"return cells[{film}].node.querySelectorAll('img[src^=\"data:image/png\"]').length") == 1
+
+
 TOOLS = """\
 const root = cells[0].node.querySelector('.gan-play'), at = name => root.querySelector(`[data-name="${name}"]`);
 const canvas = root?.querySelector('canvas'), pixels = () => canvas.toDataURL();
@@ -208,7 +255,10 @@ def test_the_playground(lab):
     wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
     v4 = nbformat.v4
     start = "from gan_lib.playground import Playground\nplay = Playground(size=16)\nplay"
-    notebook = v4.new_notebook(cells=[v4.new_code_cell(start), v4.new_code_cell("1 + 1")])
+    kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    notebook = v4.new_notebook(
+        metadata={"kernelspec": kernelspec}, cells=[v4.new_code_cell(start), v4.new_code_cell("1 + 1")]
+    )
     nbformat.write(notebook, course / "mine" / "play.ipynb")
     page.open("play.ipynb")
     page.run(0)
