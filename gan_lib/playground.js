@@ -98,6 +98,7 @@ function render({ model, el }) {
   inputs.seed = () => { seed.value = settings.seed; };
   const text = make("textarea", { rows: 4, placeholder: "0.5, 1.2\n0.7, 1.1" });
   text.dataset.name = "text";
+  text.setAttribute("aria-label", "points, x and y on each line");
   const situations = make("div", { className: "row" });
   const curves = CURVES.map(([lines, top]) => {
     const canvas = make("canvas", { width: 180, height: 64 }), caption = make("figcaption");

@@ -32,6 +32,19 @@ START = {"data": "ring", "loss": "non_saturating", "size": 64, "seed": 0, "speed
 START |= {"g_rate": 3e-3, "d_rate": 1e-3, "momentum": 0.5, "gamma": 0.0, "d_steps": 1}
 
 
+def for_a_page() -> dict:
+    """All of this as plain lists and numbers, for playground.js on a page without a kernel."""
+    data = {name: make() for name, make in DATA.items()}
+    return {
+        "start": START,
+        "choices": CHOICES,
+        "situations": {name: about._asdict() for name, about in SITUATIONS.items()},
+        "data": {
+            name: {"means": np.round(mixture.means, 4).tolist(), "std": mixture.std} for name, mixture in data.items()
+        },
+    }
+
+
 def checked(name, value):
     """A setting, or ValueError."""
     if name in CHOICES:

@@ -3,7 +3,10 @@
 import asyncio
 import builtins
 import io
+import json
 import re
+import shutil
+import subprocess
 import threading
 import time
 from itertools import pairwise
@@ -17,6 +20,7 @@ from PIL import Image
 
 from gan_lib import live, playground, plots, situations
 from gan_lib.live import PATIENCE, Player
+from gan_lib.losses import LOSSES
 from gan_lib.playground import LIMIT, Playground
 from gan_lib.situations import SITUATIONS, START
 from gan_lib.training import fit
@@ -327,6 +331,72 @@ def test_the_script_and_the_library_agree():
     assert {*knobs, "seed"} == set(situations.RANGES)
     listed = re.search(r"const LISTS = \{(.+?)\}", SCRIPT)[1]
     assert set(re.findall(r"(\w+):", listed)) == set(situations.CHOICES)
+
+
+RUN = """
+import { readFileSync } from "node:fs";
+import { begin, step } from "./playground.mjs";
+const cases = JSON.parse(readFileSync(0));
+console.log(JSON.stringify(cases.map(({ g, d, batches, latents, settings }) => {
+  const net = (layers) => layers.map(({ W, b, ins, outs }) => ({ W: Float64Array.from(W), b: Float64Array.from(b), ins, outs }));
+  const state = begin(net(g), net(d));
+  const metrics = batches.map((real, n) => step(state, Float64Array.from(real), Float64Array.from(latents[n]), settings));
+  return { weights: [state.g, state.d].map((net) => net.map(({ W, b }) => [...W, ...b])).flat(2), metrics };
+})));
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("node"), reason="no Node here: apt install nodejs")
+def test_the_scripts_own_arithmetic_is_gan_step(tmp_path):
+    """Ten steps of each loss, with R1 and several steps of D, from the same weights on the same batches and latents."""
+    cases, wanted, measured = [], [], []
+    for number, loss in enumerate(LOSSES):
+        game = small(
+            loss=loss,
+            gamma=(0.0, 0.7)[number % 2],
+            d_steps=1 + number % 3,
+            momentum=(0.5, 0.9)[number % 2],
+            seed=number,
+        )
+        before, batches, latents = game.state.params, [], []
+        for n in range(10):
+            batch_key, step_key = jax.random.split(jax.random.fold_in(game.key, n))
+            chosen = jax.random.randint(batch_key, (playground.BATCH,), 0, playground.POINTS)
+            batches.append(np.ravel(game.points[chosen]).tolist())
+            z = jax.random.normal(jax.random.split(step_key)[0], (playground.BATCH, 2))
+            latents.append(np.ravel(z).tolist())
+            measured.append(game.run(1))
+        g, d = ([layers[name] for name in sorted(layers)] for layers in (net["layers"]["layers"] for net in before))
+        nets = [
+            [
+                dict(
+                    W=np.ravel(la["kernel"]).tolist(),
+                    b=la["bias"].tolist(),
+                    ins=len(la["kernel"]),
+                    outs=len(la["bias"]),
+                )
+                for la in net
+            ]
+            for net in (g, d)
+        ]
+        cases.append(dict(g=nets[0], d=nets[1], batches=batches, latents=latents, settings=game.settings))
+        after = [net["layers"]["layers"] for net in game.state.params]
+        wanted.append(
+            np.concatenate(
+                [np.ravel(net[n][part]) for net in after for n in sorted(net) for part in ("kernel", "bias")]
+            )
+        )
+    (tmp_path / "playground.mjs").write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "run.mjs").write_text(RUN, encoding="utf-8")
+    done = subprocess.run(
+        ["node", "run.mjs"], cwd=tmp_path, input=json.dumps(cases), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    for loss, one, weights in zip(LOSSES, found, wanted, strict=True):
+        assert np.abs(np.array(one["weights"]) - weights).max() < 1e-5, loss
+    for mine, its in zip([m for one in found for m in one["metrics"]], measured, strict=True):
+        assert mine == {name: pytest.approx(its[name], abs=1e-4) for name in mine}
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
