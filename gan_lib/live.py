@@ -48,7 +48,8 @@ class Player:
             return
         if command.get("do") == "pause":
             self.pause()
-        self.commands.put(command)
+        else:
+            self.commands.put(command)
         if not self.thread:
             self.thread = threading.Thread(target=self._work, name="playground", daemon=True)
             self.thread.start()
@@ -56,6 +57,7 @@ class Player:
     def pause(self, *_) -> None:
         """Stop after the picture that is being made; from any thread, or as a handler of signals."""
         self.playing = False
+        self.commands.put({"do": "pause"})  # for the browser to be told
 
     def _work(self):
         while True:

@@ -219,7 +219,7 @@ class Playground:
         numbers = {name: self.metrics.get(name, math.nan) for name in names} | {"found": found}
         return View(int(self.state.step), surface, fake[:FAKES], push, numbers)
 
-    def film(self, steps: int = 0, frames: int = 12, seconds: float = 4.0) -> Animation:
+    def film(self, steps: int = 0, frames: int = 10, seconds: float = 4.0) -> Animation:
         """The same from its start, with the settings as they are, as an animation. steps: default, the situation's or 1,500.
 
         The playground itself stays where it is.
@@ -234,7 +234,7 @@ class Playground:
             other.run(mark - before)
             views.append(other.view())
         real = np.asarray(other.points[:300])
-        return animation([_frame(views[: n + 1], real, steps) for n in range(len(views))], seconds=seconds, colours=24)
+        return animation([_frame(views[: n + 1], real, steps) for n in range(len(views))], seconds=seconds, colours=20)
 
     def choices(self) -> dict:
         """What the knobs offer: {name: values} and {name: (lowest, highest)}."""
@@ -271,7 +271,7 @@ class Playground:
 
 def _frame(views, real, steps):
     """The last of the views in four layers, with the curves so far beside it."""
-    now, figure = views[-1], Picture(4.8, 3.0)
+    now, figure = views[-1], Picture(4.2, 2.6)
     places = figure.add_gridspec(2, 2, width_ratios=(2.1, 1))
     ax = figure.add_subplot(places[:, 0])
     square, arrow = (-LIMIT, LIMIT), 0.25
