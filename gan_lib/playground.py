@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_lib.arrays import as_float64
+from gan_lib.arrays import as_float64, check_whole
 from gan_lib.data import Mixture
 from gan_lib.gan import GAN, Pair
 from gan_lib.live import MISSING, widget
@@ -201,7 +201,8 @@ class Playground:
 
     @_alone
     def run(self, steps: int) -> dict[str, float]:
-        """Train for so many steps with the settings as they are. Returns the means of what GAN.step measures."""
+        """Train for so many steps, 1 or more, with the settings as they are. Returns the means of what GAN.step measures."""
+        check_whole(steps, "steps", 1)
         numbers = {name: float(self.settings[name]) for name in CONTROLS}
         numbers["d_steps"] = int(numbers["d_steps"])
         args = self.state, self.points, self.key, numbers, int(steps)

@@ -32,6 +32,64 @@ START = {"data": "ring", "loss": "non_saturating", "size": 64, "seed": 0, "speed
 START |= {"g_rate": 3e-3, "d_rate": 1e-3, "momentum": 0.5, "gamma": 0.0, "d_steps": 1}
 
 
+class Situation(NamedTuple):
+    """settings: what differs from the playground's own. steps: of its film. section: notebook and heading that explain it."""
+
+    settings: dict
+    steps: int
+    question: str
+    section: str
+
+
+SWING = dict(data="cluster", size=16, momentum=0.9, g_rate=3e-3, d_rate=3e-3)
+AHEAD = dict(d_rate=1e-2, g_rate=1e-3, d_steps=5)
+SPRINGS, COLLAPSE = "03 · Springs in networks", "02 · 3. The collapse"
+TWO_LOSSES = "01 · Two losses for the generator"
+SITUATIONS: dict[str, Situation] = {
+    "circling": Situation(
+        SWING, 1000, "Do the fakes come to rest on the data? Which one knob alone stops the swing?", SPRINGS
+    ),
+    "friction": Situation(
+        {**SWING, "gamma": 1.0}, 1000, "The same with R1, γ = 1. Find the least γ with which the fakes stay?", SPRINGS
+    ),
+    "too much friction": Situation(
+        {**SWING, "gamma": 100.0}, 1000, "γ = 100: what has become of the arrows, and of the way to the data?", SPRINGS
+    ),
+    "a ring": Situation(
+        {}, 2000, "Does each cluster get its fakes one after the other, or all together?",
+        "02 · The library's step, and a better recipe",
+    ),
+    "a slow D": Situation(
+        dict(d_rate=1e-4), 1500, "D learns thirty times more slowly than G: who runs after whom?", COLLAPSE
+    ),
+    "a frozen D": Situation(
+        dict(d_rate=0.0), 400, "D never answers: where do the fakes end, and what does D say of them?", COLLAPSE
+    ),
+    "D ahead, saturating": Situation(
+        {**AHEAD, "loss": "minimax"}, 1500, "D is far ahead, G minimises log(1 − D(G(z))): can it still move?", TWO_LOSSES
+    ),
+    "D ahead, non-saturating": Situation(
+        AHEAD, 1500, "The same D against −log D(G(z)): what differs in the arrows?", TWO_LOSSES
+    ),
+    "a critic without a leash": Situation(
+        dict(loss="wasserstein"), 1500, "Nothing holds the critic's slope: what do the losses do? Then γ = 1?",
+        "08 · Weight clipping",
+    ),
+    "25 modes": Situation(
+        dict(data="grid"), 3000, "How many of the 25 modes are found, and kept? Change the loss to relativistic, then γ?",
+        "12 · The ladder",
+    ),
+    "a small network": Situation(
+        dict(data="spiral", size=16), 3000, "Which parts of the spiral are left out? Does time help, or more units?",
+        "02 · Score it",
+    ),
+    "a rush": Situation(
+        dict(g_rate=4e-2, d_rate=2e-2), 1000, "Rates ten times too high. Lower them after 1,000 steps: what comes back?",
+        COLLAPSE,
+    ),
+}  # fmt: skip
+
+
 def for_a_page() -> dict:
     """All of this as plain lists and numbers, for playground.js on a page without a kernel."""
     data = {name: make() for name, make in DATA.items()}
@@ -59,20 +117,3 @@ def checked(name, value):
         kind = "a whole number" if name in WHOLE else "a number"
         raise ValueError(f"{name} is {value!r}; expected {kind} from {low:g} to {high:g}.")
     return int(value) if name in WHOLE else float(value)
-
-
-class Situation(NamedTuple):
-    """settings: what differs from the playground's own. steps: of its film. section: notebook and heading that explain it."""
-
-    settings: dict
-    steps: int
-    question: str
-    section: str
-
-
-SITUATIONS: dict[str, Situation] = {
-    "circling": Situation(
-        dict(data="cluster", size=16, momentum=0.9, g_rate=3e-3, d_rate=3e-3), 1000,
-        "Do the fakes come to rest on the data?", "03 · Springs in networks",
-    ),
-}  # fmt: skip
