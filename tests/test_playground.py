@@ -114,7 +114,7 @@ def test_what_is_drawn_is_what_is_learnt():
 def test_pasted_points_fit_the_square(text):
     game = small()
     game.paste(text)
-    assert game.mixture.means.tolist() == pytest.approx([[-1.3, -1.3], [0, 0], [1.3, 1.3]])
+    assert np.allclose(game.mixture.means, [[-1.3, -1.3], [0, 0], [1.3, 1.3]])
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_the_script_and_the_library_agree():
     for name in ("REAL", "FAKE", "JUDGE"):
         assert re.search(rf'\b{name} = "(#\w+)"', SCRIPT)[1] == getattr(plots, name)
     shades = [list(map(int, three)) for three in re.findall(r"\[(\d+), (\d+), (\d+)\]", SCRIPT)]
-    assert shades == [[round(255 * c) for c in plots.SURFACE(x)[:3]] for x in np.linspace(0, 1, 5)]
+    assert np.allclose(shades, 255 * np.array([plots.SURFACE(x)[:3] for x in np.linspace(0, 1, 5)]), atol=1)
     knobs = re.findall(r"^  (\w+): \[", re.search(r"const KNOBS = \{(.+?)\n\};", SCRIPT, re.DOTALL)[1], re.MULTILINE)
     assert {*knobs, "seed"} == set(situations.RANGES)
     listed = re.search(r"const LISTS = \{(.+?)\}", SCRIPT)[1]
@@ -388,47 +388,37 @@ console.log(JSON.stringify(cases.map(({ g, d, batches, latents, settings }) => {
 """
 
 
+def as_layer(dense):
+    """A layer of Flax as the script has it."""
+    ins, outs = dense["kernel"].shape
+    return dict(W=np.ravel(dense["kernel"]).tolist(), b=dense["bias"].tolist(), ins=ins, outs=outs)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("node"), reason="no Node here: apt install nodejs")
 def test_the_scripts_own_arithmetic_is_gan_step(tmp_path):
     """Ten steps of each loss, with R1 and several steps of D, from the same weights on the same batches and latents."""
     cases, wanted, measured = [], [], []
-    for number, loss in enumerate(LOSSES):
-        game = small(
-            loss=loss,
-            gamma=(0.0, 0.7)[number % 2],
-            d_steps=1 + number % 3,
-            momentum=(0.5, 0.9)[number % 2],
-            seed=number,
-        )
-        before, batches, latents = game.state.params, [], []
-        for n in range(10):
-            batch_key, step_key = jax.random.split(jax.random.fold_in(game.key, n))
-            chosen = jax.random.randint(batch_key, (playground.BATCH,), 0, playground.POINTS)
-            batches.append(np.ravel(game.points[chosen]).tolist())
-            z = jax.random.normal(jax.random.split(step_key)[0], (playground.BATCH, 2))
-            latents.append(np.ravel(z).tolist())
-            measured.append(game.run(1))
-        g, d = ([layers[name] for name in sorted(layers)] for layers in (net["layers"]["layers"] for net in before))
-        nets = [
-            [
-                dict(
-                    W=np.ravel(la["kernel"]).tolist(),
-                    b=la["bias"].tolist(),
-                    ins=len(la["kernel"]),
-                    outs=len(la["bias"]),
-                )
-                for la in net
-            ]
-            for net in (g, d)
-        ]
-        cases.append(dict(g=nets[0], d=nets[1], batches=batches, latents=latents, settings=game.settings))
-        after = [net["layers"]["layers"] for net in game.state.params]
-        wanted.append(
-            np.concatenate(
-                [np.ravel(net[n][part]) for net in after for n in sorted(net) for part in ("kernel", "bias")]
-            )
-        )
+    double_precision = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    with double_precision(True):  # Adam divides by a gradient's size: what float32 rounds, it makes as large as a step
+        for number, loss in enumerate(LOSSES):
+            odd = number % 2
+            game = small(loss=loss, gamma=0.7 * odd, d_steps=1 + number % 3, momentum=0.5 + 0.4 * odd, seed=number)
+            step, points = jax.jit(game.gan.step), np.float64(game.points)
+            double = lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x
+            state, batches, latents = jax.tree.map(double, game.state), [], []
+            nets = [[as_layer(net["layers"]["layers"][n]) for n in (0, 2, 4)] for net in state.params]
+            for n in range(10):
+                batches.append(points[128 * n : 128 * (n + 1)])
+                key = jax.random.key(n)
+                latents.append(np.float64(jax.random.normal(jax.random.split(key)[0], (128, 2), jnp.float32)))
+                state, metrics = step(state, jnp.asarray(batches[-1]), key)
+                measured.append({name: float(value) for name, value in metrics.items()})
+            flat = lambda arrays: [array.ravel().tolist() for array in arrays]
+            settings = game.settings
+            cases.append(dict(g=nets[0], d=nets[1], batches=flat(batches), latents=flat(latents), settings=settings))
+            nets = [[as_layer(net["layers"]["layers"][n]) for n in (0, 2, 4)] for net in state.params]
+            wanted.append(np.concatenate([[*layer["W"], *layer["b"]] for net in nets for layer in net]))
     (tmp_path / "playground.mjs").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "run.mjs").write_text(RUN, encoding="utf-8")
     done = subprocess.run(
@@ -438,7 +428,7 @@ def test_the_scripts_own_arithmetic_is_gan_step(tmp_path):
     for loss, one, weights in zip(LOSSES, found, wanted, strict=True):
         assert np.abs(np.array(one["weights"]) - weights).max() < 1e-5, loss
     for mine, its in zip([m for one in found for m in one["metrics"]], measured, strict=True):
-        assert mine == {name: pytest.approx(its[name], abs=1e-4) for name in mine}
+        assert mine == {name: pytest.approx(its[name], abs=1e-5) for name in mine}
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
