@@ -50,10 +50,7 @@ SITUATIONS: dict[str, Situation] = {
         SWING, 1000, "Do the fakes come to rest on the data? Which one knob alone stops the swing?", SPRINGS
     ),
     "friction": Situation(
-        {**SWING, "gamma": 1.0}, 1000, "The same with R1, γ = 1. Find the least γ with which the fakes stay?", SPRINGS
-    ),
-    "too much friction": Situation(
-        {**SWING, "gamma": 100.0}, 1000, "γ = 100: what has become of the arrows, and of the way to the data?", SPRINGS
+        {**SWING, "gamma": 30.0}, 1000, "The same with R1, γ = 30: does it overshoot, does it end? How about γ = 1?", SPRINGS
     ),
     "a ring": Situation(
         {}, 2000, "Does each cluster get its fakes one after the other, or all together?",
@@ -70,6 +67,10 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "D ahead, non-saturating": Situation(
         AHEAD, 1500, "The same D against −log D(G(z)): what differs in the arrows?", TWO_LOSSES
+    ),
+    "R1 cures it": Situation(
+        {**AHEAD, "loss": "minimax", "gamma": 1.0}, 1500,
+        "G saturates, D is far ahead, and pays for its slope: what can G do that it could not without γ?", "03 · Friction",
     ),
     "a critic without a leash": Situation(
         dict(loss="wasserstein"), 1500, "Nothing holds the critic's slope: what do the losses do? Then γ = 1?",

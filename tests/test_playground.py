@@ -439,3 +439,27 @@ def test_a_situation_names_a_section_that_is_there(name):
     assert re.search(rf"^##+ {re.escape(heading)}$", twin.read_text(encoding="utf-8"), re.MULTILINE)
     assert about.question.endswith("?")
     assert Playground(name).settings == {**START, **about.settings}
+
+
+SEEN = {  # after the steps of its film, seed 0; seeds 0 and 1 were looked at
+    "friction": lambda view, off: off < 0.25,
+    "a ring": lambda view, off: view.numbers["found"] >= 0.85,
+    "a slow D": lambda view, off: view.numbers["found"] <= 0.4,
+    "a frozen D": lambda view, off: off > 5 and view.numbers["d_fake"] > 0.95,
+    "D ahead, saturating": lambda view, off: view.numbers["d_fake"] < 0.15,
+    "D ahead, non-saturating": lambda view, off: view.numbers["d_fake"] < 0.35,
+    "R1 cures it": lambda view, off: abs(view.numbers["d_fake"] - 0.5) < 0.1 and view.numbers["found"] >= 0.6,
+    "a critic without a leash": lambda view, off: view.numbers["found"] <= 0.5,
+    "a small network": lambda view, off: view.numbers["found"] <= 0.6,
+    "a rush": lambda view, off: view.numbers["found"] <= 0.4,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEEN)
+def test_a_situation_shows_what_it_asks_about(name):
+    game = Playground(name)
+    game.run(SITUATIONS[name].steps)
+    view = game.view()
+    off = np.linalg.norm(view.fake.mean(axis=0) - np.asarray(game.mixture.means).mean(axis=0))
+    assert SEEN[name](view, off), (view.numbers, off)
