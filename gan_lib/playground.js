@@ -436,7 +436,7 @@ export function local(about) {
   const say = (said) => post({ kind: "state", playing, said });
   function loop() {
     if (!playing) return;
-    const until = performance.now() + 40; // at least ten pictures a second, with as many steps as that leaves room for
+    const until = performance.now() + 30; // some ten pictures a second, with as many steps as that leaves room for
     for (let n = 0; n < settings.speed && performance.now() < until; n++) advance();
     show();
     setTimeout(loop, 10);

@@ -447,7 +447,7 @@ def test_folds_open_and_the_film_moves(site, browser):
 @needs_sphinx
 @needs_browser
 def test_the_playground_plays_without_a_kernel(site, browser):
-    """Play changes the picture, at ten pictures a second or more; a situation asks; what is drawn is the data."""
+    """Play changes the picture; a situation asks; what is drawn is the data."""
     screen(browser, 1300)
     assert visit(browser, (site / "playground.html").as_uri()) == []
     tools = (
