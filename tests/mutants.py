@@ -42,6 +42,7 @@ COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
 IN_VAE = "tests/test_vae.py -k"
 IN_PICTURES = "tests/test_pictures.py -k"
+IN_PLAYGROUND = "tests/test_playground.py -k"
 
 MUTANTS = [
     # Training that can be stopped.
@@ -1108,6 +1109,44 @@ MUTANTS = [
         "lab: for this machine alone",
         "Makefile", "00_start_here.ipynb $(ARGS)", "00_start_here.ipynb --ip=0.0.0.0 $(ARGS)",
         "tests/test_files.py -k jupyterlab",
+    ),
+    # The playground.
+    Mutant(
+        "playground: no knob compiles anew",
+        "gan_lib/playground.py", '@partial(jax.jit, static_argnames=("size", "loss"))\ndef _advance',
+        '@partial(jax.jit, static_argnames=("size", "loss", "steps"))\ndef _advance',
+        f"{IN_PLAYGROUND} compile_anew",
+    ),
+    Mutant(
+        "playground: G waits for its turn",
+        "gan_lib/playground.py", '(number + 1) % controls["d_steps"] == 0', "number >= 0",
+        f"{IN_PLAYGROUND} 'turn or gan_step'",
+    ),
+    Mutant(
+        "playground: stops when the browser is gone",
+        "gan_lib/live.py", "if self.silent > PATIENCE:", "if False:",
+        f"{IN_PLAYGROUND} gone",
+    ),
+    Mutant(
+        "playground: a busy kernel is no silence",
+        "gan_lib/live.py", "self.loop and not self.pulsing and", "self.loop and",
+        f"{IN_PLAYGROUND} gone",
+    ),
+    Mutant(
+        "playground: an interrupted cell pauses it",
+        "gan_lib/live.py", "if isinstance(result.error_in_exec, KeyboardInterrupt):", "if False:",
+        f"{IN_PLAYGROUND} kernel_stays_free",
+    ),
+    Mutant(
+        "playground: an interrupt between cells pauses it",
+        "gan_lib/live.py", "signal.signal(signal.SIGINT, self.pause)", "pass",
+        f"{IN_PLAYGROUND} kernel_stays_free",
+    ),
+    Mutant(
+        "playground: what cannot be obeyed is answered, and the thread lives on",
+        "gan_lib/live.py", "except Exception as error:  # the thread lives on, and the reader is told",
+        "except KeyError as error:",
+        f"{IN_PLAYGROUND} answers_in_words",
     ),
 ]  # fmt: skip
 

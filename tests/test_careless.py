@@ -76,6 +76,8 @@ SHORTER = {
     "n, rng = 2000,": "n, rng = 500,",
     "x[::401]": "x[:5]",
     "keys = jax.random.split(key, 1000)": "keys = jax.random.split(key, 50)",
+    'Playground("a slow D")': 'Playground("a slow D").film(steps=20, frames=2)',
+    'Playground("circling")': 'Playground("circling").film(steps=20, frames=2)',
     "steps=2000, batch=few": "steps=20, batch=few",
     "jax.jit(jax.jacfwd(field))(params)": "np.diag(field(params)[:9])",
     "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
