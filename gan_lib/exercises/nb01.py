@@ -535,7 +535,7 @@ def check_divergence_losses(fn):
             reverse,
             (
                 np.ones_like(s),
-                "The sign of the first is turned: it is high where the fake looks real. The logit is log p/q; KL(q‖p) has log q/p.",
+                "The sign of the first is turned: it is high where the fake looks real. s is log p/q; KL(q‖p) has log q/p.",
             ),
             (1 / e, "The first is q/p, or −p/q turned over. ∂/∂q of q·log(q/p) is log(q/p) + 1."),
             (-np.ones_like(s) / len(s), "You divide the first by the batch: the mean comes later."),
@@ -547,12 +547,12 @@ def check_divergence_losses(fn):
             forward,
             (
                 (1 + s) * e,
-                "The second has the *value* of KL(p‖q), for E_q[e^s·s] = ∫ p·log(p/q), and another gradient: in G's step the D in "
-                "it stands still, only the fakes move. Take ∂/∂q of p·log(p/q).",
+                "The second has the *value* of KL(p‖q), for E_q[e^s·s] = ∫ p·log(p/q), and another gradient: in G's step D "
+                "stands still, only the fakes move. Take ∂/∂q of p·log(p/q).",
             ),
             (
                 e,
-                "The sign of the second is turned. E_q[p/q] is 1 for every q, so as a value it says nothing; as a loss it would drive "
+                "The sign of the second is turned. E_q[p/q] is 1 for every q, so its value says nothing; as a loss it drives "
                 "fakes away from where p is high. ∂/∂q of p·log(p/q) is −p/q.",
             ),
             (np.ones_like(s), "The second is log q/p with its sign turned. ∂/∂q of p·log(p/q) is −p/q, a power of e."),
