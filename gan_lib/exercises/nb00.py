@@ -8,6 +8,7 @@ from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.as_used import EDGES, hold, nearly, traced
+from gan_lib.exercises.compare import fit
 
 
 def close(got, expected, atol=1e-5):
@@ -511,6 +512,9 @@ def check_repaired_step(fn):
     """One step, of small and then of huge logits, against float64; its keys, statistics and optimiser; then three in a scan."""
     trial, key = _Trial(), jax.random.key(11)
     params, stats, opt, value = trial(fn, key)
+    fit(value, np.float32(0), "loss")
+    if not np.isfinite(value):
+        raise Mistake(f"The loss is not finite, but {float(value)}: is there a log of a probability?")
     seen = _batch_seen(trial, stats)
     _keys_apart(trial, fn, key, seen)
     s, y, expected, grads = trial.right(seen)

@@ -286,6 +286,7 @@ def check_honest_bound(fn):
         real, fake = rng.uniform(1, 2, n_real).astype(np.float32), rng.uniform(-2, -1, n_fake).astype(np.float32)
         train = _ByHeart(on_real, on_fake)
         got = fn(train, jnp.asarray(real), jnp.asarray(fake))
+        fit(got, np.float32(0), "bound")
         if not train.calls:
             raise Mistake("`train` is never called: the bound needs a D.")
         seen_real, seen_fake = train.calls[0]
