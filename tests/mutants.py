@@ -611,18 +611,53 @@ MUTANTS = [
     ),
     Mutant(
         "nets: a residual block starts as the identity",
-        "gan_lib/nets.py", "init=nnx.initializers.zeros", "init=he",
+        "gan_lib/residual.py", "init=nnx.initializers.zeros", "init=he",
         "tests/test_nets.py -k 'identity or linear_maps'",
     ),
     Mutant(
         "nets: a size that cannot be halved is explained",
-        "gan_lib/nets.py", "if rest or not side:", "if False:",
+        "gan_lib/residual.py", "if rest or not side:", "if False:",
         "tests/test_nets.py -k do_not_fit_the_size",
     ),
     Mutant(
         "nets: the logits are float32 whatever the arithmetic is",
-        "gan_lib/nets.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
+        "gan_lib/residual.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
         "tests/test_nets.py -k two_digits",
+    ),
+    Mutant(
+        "nets: the spread of a batch in bfloat16 is float32",
+        "gan_lib/layers.py", "x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # dev", "x = x  # dev",
+        "tests/test_nets.py -k leaves_weights",
+    ),
+    Mutant(
+        "nets: the last dense layer is float32 whatever the arithmetic is",
+        "gan_lib/nets.py", "[dtype] * (len(sizes) - 2) + [jnp.float32]", "[dtype] * (len(sizes) - 1)",
+        "tests/test_nets.py -k leaves_weights",
+    ),
+    Mutant(
+        "device: processes that train together compile the same program",
+        "gan_lib/device.py", "if convolutional or jax.process_count() > 1:", "if convolutional:",
+        "tests/test_training.py -k faster_matrix_library",
+    ),
+    Mutant(
+        "stream: no batch is asked for that a training does not use",
+        "gan_lib/stream.py", "if self.left:", "if True:",
+        "tests/test_stream.py -k none_too_many",
+    ),
+    Mutant(
+        "stream: no more batches ahead than memory was meant for",
+        "gan_lib/stream.py", "for _ in range(AHEAD):", "for _ in range(9):",
+        "tests/test_stream.py -k while_a_step_runs",
+    ),
+    Mutant(
+        "stream: a batch unlike the first is explained",
+        "gan_lib/stream.py", "if shapes[0] != shapes[1]:", "if False:",
+        "tests/test_stream.py -k unlike",
+    ),
+    Mutant(
+        "stream: batches are on the device before the step asks",
+        "gan_lib/stream.py", "else jax.device_put(batch)", "else batch",
+        "tests/test_stream.py -k while_a_step_runs",
     ),
     Mutant(
         "stacked: a training that diverges ends at its last finite state",

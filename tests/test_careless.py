@@ -99,6 +99,8 @@ SHORTER = {
     "long = budget(cpu=600, gpu=5000)": "long = 3",
     "few_fakes, arm, 1000)": "few_fakes, arm, 5)",
     "state, key, steps=60)": "state, key, steps=3)",
+    "steps=60, nap=0.0": "steps=20, nap=0.0",
+    "options = dict(steps=60,": "options = dict(steps=10,",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}
