@@ -298,10 +298,10 @@ WRONG_PULLS = {
         along(by_plan, power=0)
     ),
     "You add up over the fakes, which gives the slope for the *real* points (n, d). For the fakes: axis 0.": along(
-        by_plan, axis=1
-    ),
-    "You add up over the fakes, which is for the real points, and has their sign. For the fakes: axis 0.": along(
         by_plan, axis=1, sign=-1
+    ),
+    "You add up over the fakes, axis 1, and get a row for each real point. For the fakes: axis 0.": along(
+        by_plan, axis=1
     ),
 }
 
