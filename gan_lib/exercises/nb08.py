@@ -1,8 +1,11 @@
 """Notebook 08, Wasserstein: references, hints and checks."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import linprog
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.cases import recognised, seconds
@@ -12,127 +15,6 @@ from gan_lib.exercises.compare import close, fit, recognise
 def random(seed, *shape):
     """Normal numbers of that shape, as JAX holds them."""
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-# --- 08.by_sorting --------------------------------------------------------------------------------------------------
-
-
-def between_cdfs(x, y):
-    """The area between two empirical distribution functions: W1 by another way."""
-    places = np.sort(np.concatenate([x, y]))
-    below = [np.searchsorted(np.sort(s), places[:-1], side="right") / len(s) for s in (x, y)]
-    return float((abs(below[0] - below[1]) * np.diff(places)).sum())
-
-
-def ways(combine, of_x=np.sort, of_y=np.sort):
-    return lambda x, y: combine(of_x(x) - of_y(y))
-
-
-def pairs(combine):
-    return lambda x, y: combine(abs(x[:, None] - y))
-
-
-def mean_way(d):
-    return abs(d).mean()
-
-
-def heights_apart(x, y):
-    both = np.concatenate([x, y])
-    return abs((x <= both[:, None]).mean(1) - (y <= both[:, None]).mean(1)).max()
-
-
-def greedy(x, y):
-    left, way = list(y), 0.0
-    for place in x:
-        nearest = min(left, key=lambda other: abs(other - place))
-        left.remove(nearest)
-        way += abs(nearest - place)
-    return way / len(x)
-
-
-WRONG_WAYS = {
-    "You pair the samples in the order they came. The cheapest plan keeps their order on the line.": lambda x, y: (
-        mean_way(x - y)
-    ),
-    "You sort x alone. Sort both: the leftmost x goes to the leftmost y.": ways(mean_way, of_y=np.asarray),
-    "You sort y alone. Sort both: the leftmost x goes to the leftmost y.": ways(mean_way, of_x=np.asarray),
-    "You sort by absolute values. Order on the line is that of the numbers themselves.": ways(
-        mean_way, *[lambda x: np.sort(abs(x))] * 2
-    ),
-    "argsort gives the places, not the sorted numbers: jnp.sort.": ways(mean_way, np.argsort, np.argsort),
-    "You send the leftmost to the rightmost: that is the dearest plan.": lambda x, y: mean_way(
-        np.sort(x) - np.sort(y)[::-1]
-    ),
-    "You sum the ways. Each sample carries a mass of 1/n: take the mean.": ways(lambda d: abs(d).sum()),
-    "You divide by n − 1. Each sample carries a mass of 1/n: take the mean.": ways(
-        lambda d: abs(d).sum() / (len(d) - 1)
-    ),
-    "You halve the mean way. What leaves x arrives at y, and pays once.": ways(lambda d: mean_way(d) / 2),
-    "Ways to the left and to the right cancel in yours: take absolute values, then the mean.": ways(np.mean),
-    "Ways to the left and to the right cancel in yours: first the absolute values, then the mean.": ways(
-        lambda d: abs(d.mean())
-    ),
-    "You compare the medians alone. Each sample pays for its own way.": lambda x, y: abs(np.median(x) - np.median(y)),
-    "You count the ways to one side only: take absolute values.": ways(lambda d: np.maximum(d, 0).mean()),
-    "You count the ways to one side only: take absolute values, of all.": ways(lambda d: np.maximum(-d, 0).mean()),
-    "You square the ways. W1 pays for the distance itself.": ways(lambda d: (d**2).mean()),
-    "That is W2, which squares the ways. W1 pays for the distance itself.": ways(lambda d: (d**2).mean() ** 0.5),
-    "You take the Euclidean norm of all ways together. W1 is their mean.": ways(np.linalg.norm),
-    "You take the longest way; every unit of mass pays for its own.": ways(lambda d: abs(d).max()),
-    "You take the median way; W1 is the mean, for every unit of mass pays.": ways(lambda d: np.median(abs(d))),
-    "You average over all pairs. Each x has one partner in the cheapest plan.": pairs(np.mean),
-    "Each x goes to its nearest y in yours, and some y get nothing. Every y gets 1/n.": pairs(
-        lambda d: d.min(1).mean()
-    ),
-    "Each y comes from its nearest x in yours, and some x stay. Every x sends 1/n.": pairs(lambda d: d.min(0).mean()),
-    "You take the mean way to the nearest, there and back. Each x has one partner, and not always the nearest.": pairs(
-        lambda d: (d.min(0).mean() + d.min(1).mean()) / 2
-    ),
-    "That is the Hausdorff distance, the longest way to a nearest. W1 is the mean way of a plan.": pairs(
-        lambda d: max(d.min(0).max(), d.min(1).max())
-    ),
-    "That is Kolmogorov and Smirnov's statistic, a share. W1 is a way: it knows how far apart the numbers are.": heights_apart,
-    "One after the other takes the nearest that is left in yours, which is no cheapest plan. Sort both.": greedy,
-}
-
-
-def check_by_sorting(fn):
-    """Random samples against the area between their distribution functions; NumPy's, as the notebook has them."""
-    cases = [
-        (np.asarray(random(seed, n), np.float64), 1.5 * np.asarray(random(seed + 10, n), np.float64) + shift)
-        for seed, n, shift in [(0, 8, 0.0), (1, 60, 2.0), (2, 7, -0.4)]
-    ]
-    right = [between_cdfs(x, y) for x, y in cases]
-    try:
-        found = recognised(fn, cases, right, WRONG_WAYS)
-    except TypeError as error:
-        if "NoneType" not in str(error):
-            raise
-        raise Mistake(
-            "`x.sort()` of a NumPy array, which is what the notebook has, sorts in place and returns None: jnp.sort(x)."
-        ) from error
-    for got, wanted, (x, y) in zip(found, right, cases, strict=True):
-        same(got, wanted, inputs={"x": x, "y": y}, rtol=1e-4, atol=1e-5, what="distance")
-
-
-@define(
-    "08.by_sorting",
-    difficulty=1,
-    minutes=4,
-    check=check_by_sorting,
-    hints=(
-        "Two samples that cross on their way can swap their goals, and the way never gets longer. What plan has no "
-        "crossings?",
-        "The leftmost x goes to the leftmost y, the next to the next. Sort both.",
-        "The mean of jnp.abs(jnp.sort(x) - jnp.sort(y)).",
-    ),
-)
-def by_sorting(x, y):
-    """W1 between two sets of n numbers: the mean way along the line.
-
-    x (n,), y (n,) -> one number.
-    """
-    return jnp.abs(jnp.sort(x) - jnp.sort(y)).mean()
 
 
 # --- 08.certificate -------------------------------------------------------------------------------------------------
@@ -326,116 +208,224 @@ def certificate(real, fake, real_scores, fake_scores):
     return (real_scores.mean() - fake_scores.mean()) / steepest
 
 
-# --- 08.between -----------------------------------------------------------------------------------------------------
+# --- 08.pull --------------------------------------------------------------------------------------------------------
 
 
-def check_between(fn):
-    """The share of real, entry by entry: one a sample, then under jit from many keys, as the notebook draws it: each
-    sample's uniform on [0, 1], independent of the others'."""
-    for seed, shape in [(40, (200, 3)), (41, (60, 4, 4, 2))]:
-        real, fake = random(seed, *shape), random(seed + 1, *shape) + 6  # never near each other
-        try:
-            got = fn(real, fake, jax.random.key(seed))
-        except (TypeError, ValueError) as error:
-            if len(shape) == 2 or "shape" not in str(error):
-                raise
-            raise Mistake(
-                "Points (B, 3) work, and images (B, 4, 4, 2) do not: their ε needs shape (B, 1, 1, 1), as many ones as a "
-                f"sample has axes.\n{str(error).splitlines()[0]}"
-            ) from error
-        if len(shape) == 2 and np.ndim(got) == 4:
-            raise Mistake(
-                "Your ε has shape (B, 1, 1, 1) for points (B, 3), too: as many ones as a sample has axes, `real.ndim - 1`."
-            )
-        fit(got, real)
-        if not jnp.isfinite(got).all():
-            raise Mistake("The points hold values that are not finite: does your share of the way divide by something?")
-        shares = shares_of_real(got, real, fake)
-        within, first = np.ptp(shares, axis=1), shares[:, 0]
-        if within.max() > 1e-3:
-            if np.ptp(shares, axis=0).max() < 1e-3:
-                raise Mistake(
-                    "Your ε differs between pixels, and is the same for all samples. One for each sample, for all its entries."
-                )
-            raise Mistake(
-                f"The {shares.shape[1]} entries of one sample have shares of real from {shares[0].min():.2f} to "
-                f"{shares[0].max():.2f}: an ε for each entry leaves the line from fake to real. One for each sample."
-            )
-        if np.ptp(first) < 1e-3:
-            if abs(first[0] - 0.5) < 1e-3:
-                raise Mistake("You always take the middle. Any point of the line may come up: draw ε.")
-            if min(abs(first[0]), abs(first[0] - 1)) < 1e-3:
-                raise Mistake("You return the real or the fake samples. Points *between* them are asked for.")
-            raise Mistake("All your samples have the same ε: one for the whole batch. Draw one for each sample.")
-        if first.min() < -1e-3 or first.max() > 1 + 1e-3:
-            raise Mistake(
-                f"Your share of real runs from {first.min():.2f} to {first.max():.2f}, beyond both ends of the line. "
-                "It is uniform on [0, 1]: jax.random.uniform, not normal."
-            )
-        if (np.minimum(abs(first), abs(first - 1)) < 1e-3).all():
-            raise Mistake("Each of your samples is a real or a fake one. Points *between* them are asked for.")
-    key = jax.random.key(7)
-    if not np.array_equal(fn(real, fake, key), fn(real, fake, key)):
-        raise Mistake("The same key gives two different results: draw with jax.random and the key you are given.")
-    if np.array_equal(fn(real, fake, key), fn(real, fake, jax.random.key(8))):
-        raise Mistake("Two different keys give the same points: use the key you are given.")
-    real, fake = random(44, 6, 2), random(45, 6, 2) + 6
-    jitted = jax.jit(lambda key: fn(real, fake, key))
-    drawn = [jitted(key) for key in jax.random.split(jax.random.key(46), 400)]
-    drawn = np.stack([shares_of_real(got, real, fake)[:, 0] for got in drawn])  # (400, 6)
-    if np.ptp(drawn, axis=0).max() < 1e-3:
-        raise Mistake(
-            "Under jit, as the notebook calls it, yours gives the same points for all keys: draw with jax.random."
-        )
-    if (drawn < -1e-3).any() or (drawn > 1 + 1e-3).any():
-        raise Mistake("Some of your ε lie outside [0, 1]: jax.random.uniform, not normal.")
-    # Kolmogorov-Smirnov: a uniform draw exceeds 1.95/√n once in a thousand keys, and the keys are fixed.
-    if gap_from_uniform(drawn.ravel()) > 1.95 / drawn.size**0.5:
-        raise Mistake(
-            f"Your ε lies in [0, 1] but is not uniform there: its mean is {drawn.mean():.2f} and its standard deviation "
-            f"{drawn.std():.2f}, expected 0.50 and 0.29."
-        )
-    if max(map(gap_from_uniform, drawn.T)) > 2.2 / len(drawn) ** 0.5:
-        raise Mistake(
-            "Over the batch your ε is uniform, and each sample's is not: over many keys the first sample's mean is "
-            f"{drawn[:, 0].mean():.2f}, the last one's {drawn[:, -1].mean():.2f}. Draw them independently: no sorting, no "
-            "places set out beforehand."
-        )
-    if (together := np.corrcoef(drawn.T) - np.eye(6)).max() > 0.99:
-        raise Mistake("Several samples of a batch have the same ε in yours: draw one for each.")
-    if abs(together).max() > 0.35:
-        raise Mistake("The ε of two samples of a batch hang together in yours: draw one for each, independently.")
+def cheapest(x, y):
+    """The cheapest plan (n, m) between equal masses at x (n, d) and at y (m, d)."""
+    cost = np.linalg.norm(x[:, None] - y, axis=-1)
+    n, m = cost.shape
+    sums = np.concatenate([np.kron(np.eye(n), np.ones((1, m))), np.kron(np.ones((1, n)), np.eye(m))])
+    masses = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
+    return linprog(cost.ravel(), A_eq=sums, b_eq=masses).x.reshape(n, m)
 
 
-def shares_of_real(got, real, fake):
-    """(B, entries of a sample). Found by a division of differences, so rounding leaves about 1e-6 of it."""
-    shares = (np.asarray(got, np.float64) - np.asarray(fake)) / np.asarray(real - fake)
-    return shares.reshape(len(shares), -1)
+def along(weights, power=1, axis=0, sign=1):
+    """The ways from x to y over their length to a power, each with a weight made of the plan, added up."""
+
+    def pulled(plan, x, y):
+        plan, x, y = (np.asarray(v, np.float64) for v in (plan, x, y))
+        ways = y - x[:, None]
+        length = np.linalg.norm(ways, axis=-1, keepdims=True)
+        return sign * (np.asarray(weights(plan, length[..., 0]))[..., None] * ways / length**power).sum(axis)
+
+    return pulled
 
 
-def gap_from_uniform(x):
-    return abs(np.sort(x) - (np.arange(len(x)) + 0.5) / len(x)).max()
+def by_plan(plan, length):
+    return plan
+
+
+def each_fake_1(plan, length):
+    return plan / plan.sum(0)
+
+
+def largest_share(plan, length):
+    return np.eye(len(plan))[plan.argmax(0)].T * plan.sum(0)
+
+
+def unweighted(plan, length):
+    return (plan > 1e-9) / 1.0
+
+
+def nearest_real(plan, length):
+    return np.eye(len(plan))[length.argmin(0)].T * plan.sum(0)
+
+
+def unit_of(pulled):
+    """The same, each row made as long as a fake's mass."""
+
+    def made(plan, x, y):
+        found = pulled(plan, x, y)
+        return np.asarray(plan).sum(0)[:, None] * found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+    return made
+
+
+WRONG_PULLS = {
+    "The sign is flipped: W1 grows where a fake moves *away* from the real points that supply it.": along(
+        by_plan, sign=-1
+    ),
+    "Your ways keep their length. W1 pays for the length of a way, and its slope is a *unit* vector: divide by it.": along(
+        by_plan, power=0
+    ),
+    "Your ways keep their length and point the wrong way. Unit vectors, from real to fake.": along(
+        by_plan, power=0, sign=-1
+    ),
+    "You divide by the squared length. The slope of a length is a unit vector.": along(by_plan, power=2),
+    "You give each fake a mass of 1. It carries 1/m, what the plan brings it: the plan's own entries are the weights.": along(
+        each_fake_1
+    ),
+    "You give each fake a mass of 1, and the sign is flipped.": along(each_fake_1, sign=-1),
+    "You take each fake's largest supplier alone. A plan may split a place: add up all of its column.": along(
+        largest_share
+    ),
+    "You count all suppliers alike. The plan says how much comes from each: its entries are the weights.": along(
+        unweighted
+    ),
+    "You send each fake from its nearest real point. The cheapest plan may have another for it: `plan` says which.": along(
+        nearest_real
+    ),
+    "You average over all real points, whatever the plan says: its entries are the weights.": along(
+        lambda plan, length: np.full(plan.shape, 1 / plan.size)
+    ),
+    "You add up over all real points, whatever the plan says: its entries are the weights.": along(
+        lambda plan, length: np.ones(plan.shape)
+    ),
+    "You make each row a unit vector times the mass. Two suppliers in two directions pull less than that: add up unit "
+    "vectors, and leave the sum as it is.": unit_of(along(by_plan)),
+    "You divide the sum of the ways, not each way. Two suppliers in two directions pull less than that.": unit_of(
+        along(by_plan, power=0)
+    ),
+    "You add up over the fakes, which gives the slope for the *real* points (n, d). For the fakes: axis 0.": along(
+        by_plan, axis=1, sign=-1
+    ),
+    "You add up over the fakes, axis 1, and get a row for each real point. For the fakes: axis 0.": along(
+        by_plan, axis=1
+    ),
+}
+
+
+def check_pull(fn):
+    """Plans that split places, of unequal numbers of points; more points than fakes and fewer; points in 2 to 5 dimensions."""
+    cases = []
+    for seed, n, m, d in [(10, 7, 4, 2), (11, 4, 6, 3), (12, 5, 5, 5)]:
+        x, y = random(seed, n, d), random(seed + 5, m, d) + 0.5
+        cases.append((jnp.asarray(cheapest(np.asarray(x), np.asarray(y)), jnp.float32), x, y))
+    right = [along(by_plan)(*case) for case in cases]
+    words = "plan", "x", "y"
+    for got, wanted, case in zip(recognised(fn, cases, right, WRONG_PULLS), right, cases, strict=True):
+        same(got, wanted, inputs=dict(zip(words, case, strict=True)), rtol=1e-3, atol=1e-5, what="slope")
 
 
 @define(
-    "08.between",
-    difficulty=1,
-    minutes=5,
-    check=check_between,
+    "08.pull",
+    difficulty=2,
+    minutes=10,
+    check=check_pull,
     hints=(
-        "How many random numbers do you need for a batch of B samples? B: one for each pair of a real and a fake sample.",
-        "jax.random.uniform(key, shape). An image (28, 28, 1) of the batch is multiplied by one number if the shape is "
-        "(B, 1, 1, 1): as many ones as a sample has axes.",
-        "share = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1)), then share of real and the rest of fake.",
+        "W1 = Σ plan·‖x − y‖, and for a small step of y the cheapest plan may stay as it is: the best of all plans has no "
+        "slope of its own. So differentiate the lengths alone.",
+        "‖x_i − y_j‖ grows fastest where y_j moves along the unit vector from x_i to y_j. That counts as often as the plan's "
+        "entry ij says.",
+        "ways = y - x[:, None] has shape (n, m, d). Divide by their lengths, multiply by plan[..., None], sum over axis 0. Or "
+        "jax.grad, in y, of the sum with the plan held.",
     ),
 )
-def between(real, fake, key):
-    """For each pair of samples a point between them, uniformly.
+def pull(plan, x, y):
+    """The slope of W1 in each fake's place, (m, d).
 
-    real (B, ...), fake (B, ...) -> (B, ...), on the lines that join them.
+    plan (n, m): the cheapest from x (n, d) to y (m, d). No x is a y.
     """
-    share = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
-    return share * real + (1 - share) * fake
+    ways = y - x[:, None]
+    units = ways / jnp.linalg.norm(ways, axis=-1, keepdims=True)
+    return (plan[..., None] * units).sum(0)
+
+
+# --- 08.steepest ----------------------------------------------------------------------------------------------------
+
+
+def by_layer(layer, combine=np.prod):
+    """What some number for each layer, of (c, m, n), makes of them all."""
+    return lambda c, sizes: float(combine([layer(c, m, n) for m, n in pairwise(sizes)]))
+
+
+WRONG_STEEPEST = {
+    "Your c counts once. Each layer multiplies by its own: c to the power of the depth.": lambda c, sizes: (
+        c * by_layer(lambda c, m, n: (m * n) ** 0.5)(c, sizes)
+    ),
+    "You count one layer too many: sizes (2, 64, 1) have two.": lambda c, sizes: (
+        c * by_layer(lambda c, m, n: c * (m * n) ** 0.5)(c, sizes)
+    ),
+    "You count one layer too few: the last one has weights, too.": lambda c, sizes: (
+        by_layer(lambda c, m, n: c * (m * n) ** 0.5)(c, sizes) / c
+    ),
+    "Your c is missing.": by_layer(lambda c, m, n: (m * n) ** 0.5),
+    "That is c to the power of the depth. Every feature adds up m weights, and there are n features: width counts, too.": (
+        by_layer(lambda c, m, n: c)
+    ),
+    "You count all m·n weights of a layer. A unit vector has entries of 1/√m, and n results of length 1 make a vector of "
+    "length √n: √(m·n).": by_layer(lambda c, m, n: c * m * n),
+    "You take √m for each layer. That is one feature's stretch; there are n of them, in one direction: √(m·n).": by_layer(
+        lambda c, m, n: c * m**0.5
+    ),
+    "You take √n for each layer. Each feature adds up m weights as well: √(m·n).": by_layer(lambda c, m, n: c * n**0.5),
+    "You take the fan-in m of each layer: as if every entry of the input moved by 1. That step has length √m, not 1.": (
+        by_layer(lambda c, m, n: c * m)
+    ),
+    "You take n for each layer: the slope along one entry of the input. A step along (1, …, 1) finds √m times as much.": (
+        by_layer(lambda c, m, n: c * n)
+    ),
+    "You add the layers up. One feeds the next: they multiply.": by_layer(lambda c, m, n: c * (m * n) ** 0.5, np.sum),
+    "You take the steepest layer alone. One feeds the next: they multiply.": by_layer(
+        lambda c, m, n: c * (m * n) ** 0.5, np.max
+    ),
+    "You take the length of all weights together. Layers multiply.": lambda c, sizes: (
+        c * sum(m * n for m, n in pairwise(sizes)) ** 0.5
+    ),
+    "You give random signs to the weights, as a fresh network has. All of one sign stretch more: c·√(m·n).": by_layer(
+        lambda c, m, n: c * (m**0.5 + n**0.5)
+    ),
+}
+
+
+def ramp(c, sizes):
+    """The slope, measured, of a network whose weights all are c, at inputs above 0: no ReLU is ever off."""
+    slope = np.ones((1, 1))
+    for m, n in reversed(list(pairwise(sizes))):
+        slope = np.full((m, n), c, np.float64) @ slope
+    return float(np.linalg.norm(slope))
+
+
+def check_steepest(fn):
+    """Networks of one to four layers against the measured slope of the one whose weights all are c."""
+    cases = [(0.1, (2, 64, 64, 64, 1)), (0.5, (3, 1)), (2.0, (2, 5, 1)), (0.3, (7, 4, 6, 1)), (0.01, (784, 64, 64, 1))]
+    right = [ramp(*case) for case in cases]
+    for got, wanted, (c, sizes) in zip(recognised(fn, cases, right, WRONG_STEEPEST), right, cases, strict=True):
+        same(got, wanted, inputs={"c": c, "sizes": np.array(sizes)}, rtol=1e-3, atol=1e-7, what="slope")
+
+
+@define(
+    "08.steepest",
+    difficulty=2,
+    minutes=8,
+    check=check_steepest,
+    hints=(
+        "Layers stretch one after the other, so their stretches multiply, and ReLU stretches by at most 1. How far can one "
+        "layer x → Wx from m to n features stretch a unit vector?",
+        "Most if all weights have one sign, and x points along (1, …, 1): its entries are 1/√m. What is each of the n results, "
+        "and how long is the vector of them?",
+        "c·√(m·n) for each layer. In their product each hidden number of features comes twice, so its root goes.",
+    ),
+)
+def steepest(c, sizes):
+    """The largest slope of a ReLU network, its weights all in [-c, c].
+
+    sizes (d, ..., 1): features before, between and after its layers.
+    """
+    first, *hidden, last = sizes
+    stretch = np.sqrt(first * last) * np.prod(hidden)
+    return c ** (len(sizes) - 1) * stretch
 
 
 # --- 08.penalty -----------------------------------------------------------------------------------------------------

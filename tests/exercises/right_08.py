@@ -1,31 +1,11 @@
 """Right answers to the exercises of notebook 08 in other styles than the reference's."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
-import scipy.stats
 from scipy.spatial.distance import cdist
-
-# --- by_sorting
-
-
-def by_scipy(x, y):
-    return scipy.stats.wasserstein_distance(x, y)
-
-
-def by_assignment(x, y):
-    cost = abs(x[:, None] - y)
-    return cost[scipy.optimize.linear_sum_assignment(cost)].mean()
-
-
-def by_python(x, y):
-    return sum(abs(a - b) for a, b in zip(sorted(x), sorted(y), strict=True)) / len(x)
-
-
-def from_the_right(x, y):
-    return float(jnp.abs(jnp.sort(x)[::-1] - jnp.sort(y)[::-1]).mean())
-
 
 # --- certificate
 
@@ -52,32 +32,43 @@ def critic_made_flatter(real, fake, real_scores, fake_scores):
     return (real_scores / steepest).mean() - (fake_scores / steepest).mean()
 
 
-# --- between
+# --- pull
 
 
-def share_of_fake(real, fake, key):
-    share = jax.random.uniform(key, (len(real),)).reshape(-1, *[1] * (real.ndim - 1))
-    return real + share * (fake - real)
+def by_grad(plan, x, y):
+    return jax.grad(lambda y: (plan * jnp.linalg.norm(x[:, None] - y, axis=-1)).sum())(y)
 
 
-def key_by_key(real, fake, key):
-    def one(key, x, y):
-        share = jax.random.uniform(key)
-        return share * x + (1 - share) * y
-
-    return jax.vmap(one)(jax.random.split(key, len(real)), real, fake)
-
-
-def transposed(real, fake, key):
-    share = jax.random.uniform(key, (len(real),))
-    return (share * real.T + (1 - share) * fake.T).T
+def fake_by_fake(plan, x, y):
+    plan, x, y = (np.asarray(v) for v in (plan, x, y))
+    return np.stack(
+        [sum(p * (b - a) / np.linalg.norm(b - a) for p, a in zip(plan[:, j], x, strict=True)) for j, b in enumerate(y)]
+    )
 
 
-def stratified(real, fake, key):
-    first, second = jax.random.split(key)
-    n = len(real)
-    share = (jax.random.permutation(first, n) + jax.random.uniform(second, (n,))) / n
-    return jnp.einsum("b,b...->b...", share, real) + jnp.einsum("b,b...->b...", 1 - share, fake)
+def by_einsum(plan, x, y):
+    ways = x[:, None] - y
+    return -jnp.einsum("nm,nmd->md", plan / jnp.sqrt((ways**2).sum(-1) + 1e-12), ways)
+
+
+# --- steepest
+
+
+def power_and_widths(c, sizes):
+    return c ** (len(sizes) - 1) * sizes[0] ** 0.5 * np.prod(sizes[1:-1]) * sizes[-1] ** 0.5
+
+
+def by_svd(c, sizes):
+    return float(np.prod([np.linalg.svd(np.full((m, n), c))[1][0] for m, n in pairwise(sizes)]))
+
+
+def by_a_network(c, sizes):
+    def f(x):
+        for n in sizes[1:]:
+            x = jax.nn.relu(jnp.full((n, len(x)), c) @ x)
+        return x[0]
+
+    return jnp.linalg.norm(jax.grad(f)(jnp.ones(sizes[0])))
 
 
 # --- penalty
@@ -165,9 +156,9 @@ def by_numpy(matrix, u):
 
 
 RIGHT = {
-    "08.by_sorting": [by_scipy, by_assignment, by_python, from_the_right],
     "08.certificate": [with_other_names, by_cdist, row_by_row, critic_made_flatter],
-    "08.between": [share_of_fake, key_by_key, transposed, stratified],
+    "08.pull": [by_grad, fake_by_fake, by_einsum],
+    "08.steepest": [power_and_widths, by_svd, by_a_network],
     "08.penalty": [sample_by_sample, pulled_back, two_wheres, multiplied_out],
     "08.mixes": [one_changed, each_alone, logit_by_logit, forward],
     "08.power_step": [length_of_the_way, root_of_a_square, length_before_division, by_numpy],

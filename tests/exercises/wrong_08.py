@@ -1,71 +1,10 @@
 """Wrong answers to the exercises of notebook 08, each with words of the message that names its mistake."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-# --- by_sorting
-
-
-def unsorted(x, y):
-    return jnp.abs(x - y).mean()
-
-
-def crossed(x, y):
-    return jnp.abs(jnp.sort(x) - jnp.sort(y)[::-1]).mean()
-
-
-def summed(x, y):
-    return jnp.abs(jnp.sort(x) - jnp.sort(y)).sum()
-
-
-def cancelling(x, y):
-    return (jnp.sort(x) - jnp.sort(y)).mean()
-
-
-def means_apart(x, y):
-    return jnp.abs(x.mean() - y.mean())
-
-
-def squared(x, y):
-    return ((jnp.sort(x) - jnp.sort(y)) ** 2).mean()
-
-
-def w2(x, y):
-    return jnp.sqrt(squared(x, y))
-
-
-def longest(x, y):
-    return jnp.abs(jnp.sort(x) - jnp.sort(y)).max()
-
-
-def all_pairs(x, y):
-    return jnp.abs(x[:, None] - y).mean()
-
-
-def to_the_nearest(x, y):
-    return jnp.abs(x[:, None] - y).min(1).mean()
-
-
-def method_of_jax(x, y):
-    return abs(x.sort() - y.sort()).mean()
-
-
-def x_alone(x, y):
-    return jnp.abs(jnp.sort(x) - y).mean()
-
-
-def by_size(x, y):
-    return jnp.abs(jnp.sort(jnp.abs(x)) - jnp.sort(jnp.abs(y))).mean()
-
-
-def places(x, y):
-    return jnp.abs(jnp.argsort(x) - jnp.argsort(y)).mean()
-
-
-def euclidean(x, y):
-    return jnp.linalg.norm(jnp.sort(x) - jnp.sort(y))
-
 
 # --- certificate
 
@@ -157,85 +96,99 @@ def pair_by_pair(real, fake, real_scores, fake_scores):
     return gap_alone(real, fake, real_scores, fake_scores) / steepest
 
 
-# --- between
+# --- pull
 
 
-def mixed(share, real, fake):
-    return share * real + (1 - share) * fake
+def units_to(x, y):
+    ways = y - x[:, None]
+    return ways / jnp.linalg.norm(ways, axis=-1, keepdims=True)
 
 
-def for_each(real):
-    return (len(real),) + (1,) * (real.ndim - 1)
+def towards_real(plan, x, y):
+    return -(plan[..., None] * units_to(x, y)).sum(0)
 
 
-def normal(real, fake, key):
-    return mixed(jax.random.normal(key, for_each(real)), real, fake)
+def whole_ways(plan, x, y):
+    return (plan[..., None] * (y - x[:, None])).sum(0)
 
 
-def per_pixel(real, fake, key):
-    return mixed(jax.random.uniform(key, real.shape), real, fake)
+def squared_cost(plan, x, y):
+    return jax.grad(lambda y: (plan * ((x[:, None] - y) ** 2).sum(-1)).sum())(y) / 2
 
 
-def one_for_the_batch(real, fake, key):
-    return mixed(jax.random.uniform(key), real, fake)
+def partner_only(plan, x, y):
+    ways = y - x[plan.argmax(0)]
+    return ways / jnp.linalg.norm(ways, axis=-1, keepdims=True) / len(y)
 
 
-def same_for_all_samples(real, fake, key):
-    return mixed(jax.random.uniform(key, real.shape[1:]), real, fake)
+def partner_of_mass_1(plan, x, y):
+    return ((plan / plan.sum(0))[..., None] * units_to(x, y)).sum(0)
 
 
-def middle(real, fake, key):
-    return mixed(0.5, real, fake)
+def nearest_real(plan, x, y):
+    ways = y - x[jnp.linalg.norm(x[:, None] - y, axis=-1).argmin(0)]
+    return ways / jnp.linalg.norm(ways, axis=-1, keepdims=True) / len(y)
 
 
-def one_or_the_other(real, fake, key):
-    return mixed(jax.random.bernoulli(key, 0.5, for_each(real)), real, fake)
+def all_alike(plan, x, y):
+    return units_to(x, y).mean(0) / len(y)
 
 
-def real_only(real, fake, key):
-    return real
+def for_the_reals(plan, x, y):
+    return -(plan[..., None] * units_to(x, y)).sum(1)
 
 
-def around_zero(real, fake, key):
-    return mixed(jax.random.uniform(key, for_each(real), minval=-1), real, fake)
+def made_unit(plan, x, y):
+    total = (plan[..., None] * units_to(x, y)).sum(0)
+    return total / jnp.linalg.norm(total, axis=-1, keepdims=True) / len(y)
 
 
-def squared_share(real, fake, key):
-    return mixed(jax.random.uniform(key, for_each(real)) ** 2, real, fake)
+def one_norm_for_all(plan, x, y):
+    ways = y - x[:, None]
+    return (plan[..., None] * ways / jnp.linalg.norm(ways)).sum(0)
 
 
-def own_key(real, fake, key):
-    return mixed(jax.random.uniform(jax.random.key(0), for_each(real)), real, fake)
+# --- steepest
 
 
-def numpys_state(real, fake, key):
-    return mixed(np.random.random(for_each(real)), real, fake)  # noqa: NPY002
+def layers_of(sizes):
+    return pairwise(sizes)
 
 
-def weights_do_not_add_up(real, fake, key):
-    first, second = jax.random.uniform(key, (2, *for_each(real)))
-    return first * real + second * fake
+def c_once(c, sizes):
+    return c * float(np.prod([(m * n) ** 0.5 for m, n in layers_of(sizes)]))
 
 
-def through_numpy(real, fake, key):
-    return mixed(np.asarray(jax.random.uniform(key, for_each(real))), real, fake)
+def one_layer_too_many(c, sizes):
+    return c ** len(sizes) * float(np.prod([(m * n) ** 0.5 for m, n in layers_of(sizes)]))
 
 
-def shared_by_two(real, fake, key):
-    share = jnp.repeat(jax.random.uniform(key, (len(real) // 2,)), 2)
-    return mixed(share.reshape(for_each(real)), real, fake)
+def depth_alone(c, sizes):
+    return c ** (len(sizes) - 1)
 
 
-def in_order(real, fake, key):
-    return mixed(jnp.sort(jax.random.uniform(key, (len(real),))).reshape(for_each(real)), real, fake)
+def all_weights(c, sizes):
+    return float(np.prod([c * m * n for m, n in layers_of(sizes)]))
 
 
-def points_only(real, fake, key):
-    return mixed(jax.random.uniform(key, (len(real), 1)), real, fake)
+def rows_alone(c, sizes):
+    return float(np.prod([c * m**0.5 for m, _ in layers_of(sizes)]))
 
 
-def images_only(real, fake, key):
-    return mixed(jax.random.uniform(key, (len(real), 1, 1, 1)), real, fake)
+def every_entry_by_1(c, sizes):
+    return float(np.prod([c * m for m, _ in layers_of(sizes)]))
+
+
+def along_one_entry(c, sizes):
+    return float(np.prod([c * n for _, n in layers_of(sizes)]))
+
+
+def added_up(c, sizes):
+    return sum(c * (m * n) ** 0.5 for m, n in layers_of(sizes))
+
+
+def random_signs(c, sizes):
+    return float(np.prod([c * (m**0.5 + n**0.5) for m, n in layers_of(sizes)]))
 
 
 # --- penalty
@@ -516,23 +469,6 @@ def v_left_long(matrix, u):
 
 
 WRONG = {
-    "08.by_sorting": [
-        (unsorted, "in the order they came"),
-        (crossed, "the dearest plan"),
-        (summed, "You sum the ways"),
-        (cancelling, "cancel in yours"),
-        (means_apart, "cancel in yours"),
-        (squared, "You square the ways"),
-        (w2, "That is W2"),
-        (longest, "the longest way"),
-        (all_pairs, "over all pairs"),
-        (to_the_nearest, "some y get nothing"),
-        (method_of_jax, "sorts in place and returns None"),
-        (x_alone, "You sort x alone"),
-        (by_size, "sort by absolute values"),
-        (places, "argsort gives the places"),
-        (euclidean, "Euclidean norm"),
-    ],
     "08.certificate": [
         (gap_alone, "the gap of the scores"),
         (sign_flipped, "The sign is flipped"),
@@ -551,24 +487,28 @@ WRONG = {
         (nearest_pair, "the nearest pair alone"),
         (pair_by_pair, "No Python loop over pairs"),
     ],
-    "08.between": [
-        (normal, "uniform, not normal"),
-        (per_pixel, "an ε for each entry"),
-        (one_for_the_batch, "one for the whole batch"),
-        (same_for_all_samples, "differs between pixels"),
-        (middle, "the middle"),
-        (one_or_the_other, "Points *between* them"),
-        (real_only, "Points *between* them"),
-        (around_zero, "beyond both ends"),
-        (squared_share, "is not uniform there"),
-        (own_key, "Two different keys"),
-        (numpys_state, "The same key gives two"),
-        (weights_do_not_add_up, "leaves the line"),
-        (through_numpy, "NumPy cannot read it"),
-        (shared_by_two, "have the same ε"),
-        (in_order, "each sample's is not"),
-        (points_only, "images (B, 4, 4, 2) do not"),
-        (images_only, "for points (B, 3), too"),
+    "08.pull": [
+        (towards_real, "The sign is flipped"),
+        (whole_ways, "keep their length"),
+        (squared_cost, "keep their length"),
+        (partner_only, "largest supplier alone"),
+        (partner_of_mass_1, "a mass of 1"),
+        (nearest_real, "its nearest real point"),
+        (all_alike, "whatever the plan says"),
+        (for_the_reals, "for the *real* points"),
+        (made_unit, "leave the sum as it is"),
+        (one_norm_for_all, "not the expected one"),
+    ],
+    "08.steepest": [
+        (c_once, "Your c counts once"),
+        (one_layer_too_many, "one layer too many"),
+        (depth_alone, "width counts, too"),
+        (all_weights, "all m·n weights"),
+        (rows_alone, "one feature's stretch"),
+        (every_entry_by_1, "moved by 1"),
+        (along_one_entry, "along one entry"),
+        (added_up, "they multiply"),
+        (random_signs, "random signs"),
     ],
     "08.penalty": [
         (root_at_zero, "you take √0"),
