@@ -23,7 +23,7 @@ FOLLOWED = (
 )  # fmt: skip
 # All that library, notebooks, tests and the Makefile import or start. A test holds that the list is whole.
 MODULES = (
-    "IPython", "PIL", "cycler", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
+    "IPython", "PIL", "anywidget", "cycler", "flax", "ipykernel", "jax", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
     "ml_dtypes", "nbclient", "nbformat", "nbval", "numpy", "optax", "packaging", "prdc", "pytest", "ruff", "safetensors", "scipy",
     "selenium", "sklearn", "tqdm", "traitlets", "xdist", "yaml",
 )  # fmt: skip

@@ -67,14 +67,17 @@ def compiler_options(convolutional: bool = False):
     """Options for jax.jit that make training faster on a CPU, or None for the compiler's own.
 
     From 0.10 on jaxlib hands matrix products to YNNPACK, else to Eigen. For networks with convolutions Eigen is the
-    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once a session.
+    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once a session. Several
+    processes do without, so that all of them, and those of the next session, take the same sums.
     """
     eigen = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}  # YNNPACK for sums alone
     try:
         jax.jit(lambda x: x, compiler_options=eigen).lower(0.0).compile()
     except Exception:  # an older jaxlib, or no CPU; which error differs between versions
         return None
-    return eigen if convolutional or _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else None
+    if convolutional or jax.process_count() > 1:  # processes that measured would compile different programs
+        return eigen
+    return eigen if _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else None
 
 
 def _seconds_of_products(options):

@@ -48,6 +48,11 @@ def halve(x):
     return x
 
 
+def reshape(*shape):
+    """A layer that gives each sample this shape: (B, ...) -> (B, *shape)."""
+    return lambda x: x.reshape(len(x), *shape)
+
+
 def _neighbours(x, axis):
     """The entry before each one and that after it, on one axis; at its ends the entry itself."""
     first, last = lax.slice_in_dim(x, 0, 1, axis=axis), lax.slice_in_dim(x, -1, None, axis=axis)
@@ -236,6 +241,7 @@ class BatchSpread(nnx.Module):
     mixes_samples = True  # a logit depends on the whole batch: no gradient penalty with this, see penalties.py
 
     def __call__(self, x):
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # deviations of 8 bits are none
         spread = jnp.sqrt(x.var(axis=0) + 1e-4)  # the root's slope at 0 is infinite
         return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
 

@@ -1,6 +1,6 @@
 """The course's generators and discriminators, as Flax NNX modules: dense ones, pairs of convolutional ones, and labels.
 
-Networks that are given an image are in unet.py, and called from here, too.
+Networks that are given an image are in unet.py, the residual pair in residual.py, and both are called from here, too.
 
 `GAN` builds a network by calling a function with `rngs`, so hand it `lambda rngs: MLP((64, 128, 2), rngs=rngs)`, or
 `dcgan_generator` as it is.
@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from gan_lib.layers import BatchSpread, Conv, ConvTranspose, Dropout, double, halve
+from gan_lib.layers import BatchSpread, Conv, ConvTranspose, Dropout, reshape
+from gan_lib.residual import Residual as Residual
+from gan_lib.residual import residual_discriminator as residual_discriminator
+from gan_lib.residual import residual_generator as residual_generator
 from gan_lib.unet import UNet as UNet
 from gan_lib.unet import patch_discriminator as patch_discriminator
 
@@ -28,6 +32,7 @@ class MLP(nnx.Module):
     norm: BatchNorm before each hidden activation. Not after the last layer: there it would fix the mean and the
         spread of every output over the batch, and no sample could say anything on its own.
     shape: shape of one result, e.g. (28, 28, 1); () turns a last layer of one feature into logits (B,).
+    dtype: what it computes in, e.g. jnp.bfloat16; its weights, its last layer and its result are float32 nonetheless.
 
     Input (B, ...) with sizes[0] entries a sample, flattened here. Result (B, *shape).
     Raises ValueError where sizes and shape disagree, or the input does not have sizes[0] entries.
@@ -42,17 +47,18 @@ class MLP(nnx.Module):
         output: Callable[[jax.Array], jax.Array] | None = None,
         norm: bool = False,
         shape: tuple[int, ...] | None = None,
+        dtype: Any = jnp.float32,
     ):
         self.sizes, self.shape = tuple(sizes), (sizes[-1],) if shape is None else tuple(shape)
         if len(sizes) < 2 or prod(self.shape) != sizes[-1]:
             raise ValueError(
                 f"The last of sizes must be the number of entries of shape; got {self.sizes} and {self.shape}."
             )
-        layers = []
-        for fan_in, fan_out in pairwise(sizes):
-            layers.append(nnx.Linear(fan_in, fan_out, rngs=rngs))
+        layers, types = [], [dtype] * (len(sizes) - 2) + [jnp.float32]
+        for (fan_in, fan_out), kind in zip(pairwise(sizes), types, strict=True):
+            layers.append(nnx.Linear(fan_in, fan_out, dtype=kind, rngs=rngs))
             if norm:
-                layers.append(nnx.BatchNorm(fan_out, momentum=0.9, rngs=rngs))
+                layers.append(nnx.BatchNorm(fan_out, momentum=0.9, dtype=kind, rngs=rngs))
             layers.append(activation)
         hidden = layers[: -2 if norm else -1]  # the last layer stands alone
         self.layers = nnx.Sequential(*hidden)
@@ -66,54 +72,77 @@ class MLP(nnx.Module):
         return y if self.output is None else self.output(y)
 
 
-def dcgan_generator(rngs, *, up=ConvTranspose):
+def dcgan_generator(rngs, *, up=ConvTranspose, dtype=jnp.float32):
     """Latents (B, 100) -> images (B, 28, 28, 1): 7·7·256, then 5 × 5 kernels to 128, 64 and 1 channels. 2.3 million weights.
 
-    up: the class of its transposed convolutions. The sizes of many tutorials, after Radford et al. 2016, section 3.
+    up: the class of its transposed convolutions. dtype: as for `MLP`. The sizes of many tutorials, after Radford et al. 2016,
+    section 3.
     """
-    norm = partial(nnx.BatchNorm, momentum=0.99, epsilon=1e-3, rngs=rngs)
+    norm = partial(nnx.BatchNorm, momentum=0.99, epsilon=1e-3, dtype=dtype, rngs=rngs)
     leaky = partial(nnx.leaky_relu, negative_slope=0.3)
-    up = partial(up, use_bias=False, rngs=rngs)
-    start = nnx.Linear(100, 7 * 7 * 256, use_bias=False, rngs=rngs), norm(7 * 7 * 256), leaky, reshape(7, 7, 256)
+    up, last = _in_type(partial(up, use_bias=False, rngs=rngs), dtype)
+    start = (
+        nnx.Linear(100, 7 * 7 * 256, use_bias=False, dtype=dtype, rngs=rngs),
+        norm(7 * 7 * 256),
+        leaky,
+        reshape(7, 7, 256),
+    )
     same, double = (up(256, 128, 5), norm(128), leaky), (up(128, 64, 5, stride=2), norm(64), leaky)
-    return nnx.Sequential(*start, *same, *double, up(64, 1, 5, stride=2), jnp.tanh)
+    return nnx.Sequential(*start, *same, *double, last(64, 1, 5, stride=2), jnp.tanh)
 
 
-def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout):
-    """Images (B, 28, 28, 1) -> logits (B,): 5 × 5 kernels to 64 and 128 channels, dropout 0.3. The opponent."""
+def dcgan_discriminator(rngs, *, conv=Conv, dropout=Dropout, dtype=jnp.float32):
+    """Images (B, 28, 28, 1) -> logits (B,): 5 × 5 kernels to 64 and 128 channels, dropout 0.3. The opponent.
+
+    dtype: as for `MLP`.
+    """
     leaky = partial(nnx.leaky_relu, negative_slope=0.3)
-    conv, drop = partial(conv, stride=2, rngs=rngs), partial(dropout, 0.3, rngs=rngs)
+    conv, _ = _in_type(partial(conv, stride=2, rngs=rngs), dtype)
+    drop = partial(dropout, 0.3, rngs=rngs)
     half, quarter = (conv(1, 64, 5), leaky, drop()), (conv(64, 128, 5), leaky, drop())
-    return nnx.Sequential(*half, *quarter, reshape(-1), nnx.Linear(7 * 7 * 128, 1, rngs=rngs), reshape())
+    head = nnx.Linear(7 * 7 * 128, 1, dtype=jnp.float32, rngs=rngs)
+    return nnx.Sequential(*half, *quarter, reshape(-1), head, reshape())
+
+
+def _in_type(layer, dtype):
+    """(layer that computes in dtype, one for the last place). A class of one's own need not know of types for float32."""
+    if dtype == jnp.float32:
+        return layer, layer
+    return partial(layer, dtype=dtype), partial(layer, dtype=jnp.float32)
 
 
 SMALL = {28: (64, 32), 32: (64, 32), 64: (128, 64, 32)}  # channels of the small pair's maps, from the coarsest on
 
 
-def small_generator(rngs, *, inputs=16, size=28, channels=1):
+def small_generator(rngs, *, inputs=16, size=28, channels=1, dtype=jnp.float32):
     """Latents (B, inputs) -> images (B, 28, 28, 1) in (-1, 1): dense to 128 twice, to 7·7·64, then 4 × 4 kernels to 32 and 1.
 
     Two dense layers, since the way from a bell of latents to ten separate kinds of digits is a bent one. Chosen for
     quality per second on two cores, with `small_discriminator`: benchmarks/quality.py. size: 28; 32, from 8·8·64 on; or 64,
-    from 8·8·128 on, by one layer more. channels: 1, or 3 for colours. Raises ValueError on another size.
+    from 8·8·128 on, by one layer more. channels: 1, or 3 for colours. dtype: as for `MLP`. Raises ValueError on another size.
     """
     side, widths = _small(size)
-    norm, leaky = partial(nnx.BatchNorm, momentum=0.9, rngs=rngs), partial(nnx.leaky_relu, negative_slope=0.2)
-    plan = nnx.Linear(inputs, 128, rngs=rngs), norm(128), leaky, nnx.Linear(128, 128, rngs=rngs), norm(128), leaky
+    norm, leaky = (
+        partial(nnx.BatchNorm, momentum=0.9, dtype=dtype, rngs=rngs),
+        partial(nnx.leaky_relu, negative_slope=0.2),
+    )
+    dense, up = (partial(layer, dtype=dtype, rngs=rngs) for layer in (nnx.Linear, ConvTranspose))
+    plan = dense(inputs, 128), norm(128), leaky, dense(128, 128), norm(128), leaky
     flat = side * side * widths[0]
-    layers = [*plan, nnx.Linear(128, flat, rngs=rngs), norm(flat), leaky, reshape(side, side, widths[0])]
+    layers = [*plan, dense(128, flat), norm(flat), leaky, reshape(side, side, widths[0])]
     for width, after in pairwise(widths):
-        layers += [ConvTranspose(width, after, 4, stride=2, rngs=rngs), norm(after), leaky]
-    return nnx.Sequential(*layers, ConvTranspose(widths[-1], channels, 4, stride=2, rngs=rngs), jnp.tanh)
+        layers += [up(width, after, 4, stride=2), norm(after), leaky]
+    return nnx.Sequential(*layers, up(widths[-1], channels, 4, stride=2, dtype=jnp.float32), jnp.tanh)
 
 
-def small_discriminator(rngs, *, channels=1, spread=True, size=28):
+def small_discriminator(rngs, *, channels=1, spread=True, size=28, dtype=jnp.float32):
     """Images (B, size, size, channels) -> logits (B,): 4 × 4 kernels to 32 and 64 channels (64 pixels: and 128), dense to
     128, the batch's spread, dense.
 
     spread: False leaves the batch's spread out, as both conditional forms do. size: 28, 32 or 64, else ValueError.
+    dtype: as for `MLP`; the spread is float32, too.
     """
-    return nnx.Sequential(*_look(rngs, channels, size).layers, *_verdict(rngs, spread).layers)
+    return nnx.Sequential(*_look(rngs, channels, size, dtype).layers, *_verdict(rngs, spread).layers)
 
 
 def _small(size):
@@ -125,18 +154,19 @@ def _small(size):
     return size // 2 ** len(SMALL[size]), SMALL[size]
 
 
-def _look(rngs, channels=1, size=28):
+def _look(rngs, channels=1, size=28, dtype=jnp.float32):
     """Images (B, size, size, channels) -> features (B, 128)."""
-    leaky, conv = partial(nnx.leaky_relu, negative_slope=0.2), partial(Conv, stride=2, rngs=rngs)
+    leaky, conv = partial(nnx.leaky_relu, negative_slope=0.2), partial(Conv, stride=2, dtype=dtype, rngs=rngs)
     (side, widths), layers = _small(size), []
     for before, width in pairwise((channels, *widths[::-1])):
         layers += [conv(before, width, 4), leaky]
-    return nnx.Sequential(*layers, reshape(-1), nnx.Linear(side * side * widths[0], 128, rngs=rngs), leaky)
+    return nnx.Sequential(*layers, reshape(-1), nnx.Linear(side * side * widths[0], 128, dtype=dtype, rngs=rngs), leaky)
 
 
 def _verdict(rngs, spread=False):
     """Features (B, 128) -> logits (B,), with a look at the spread of the batch or without."""
-    look = (BatchSpread(), nnx.Linear(2 * 128, 1, rngs=rngs)) if spread else (nnx.Linear(128, 1, rngs=rngs),)
+    head = partial(nnx.Linear, dtype=jnp.float32, rngs=rngs)
+    look = (BatchSpread(), head(2 * 128, 1)) if spread else (head(128, 1),)
     return nnx.Sequential(*look, reshape())
 
 
@@ -216,70 +246,3 @@ def small_channels_discriminator(rngs, *, classes=10, size=28, channels=1):
 def small_projection_discriminator(rngs, *, classes=10, size=28, channels=1):
     """Images (B, size, size, channels), labels (B,) -> logits (B,): features of `small_discriminator`, projected."""
     return Projection(_look(rngs, channels, size), _verdict(rngs), width=128, classes=classes, rngs=rngs)
-
-
-class Residual(nnx.Module):
-    """x + branch(x), images (B, H, W, width) to the same; branch: 3 × 3 convolution, leaky ReLU, 3 × 3 convolution.
-
-    The last kernel starts at 0, so that the block starts as the identity and a deep network needs no normalisation; the
-    first is drawn for a leaky ReLU (He et al. 2015, eq. 15), over √depth. depth: blocks of the whole network. The other
-    arguments are of `conv`. Zhang et al. 2019 (Fixup), section 3; in a GAN: Huang et al. 2024 (R3GAN), section 3, config D.
-    """
-
-    def __init__(self, width: int, *, depth: int, conv: Callable[..., nnx.Module] = Conv, **settings):
-        he = nnx.initializers.variance_scaling(2 / (1 + SLOPE**2) / depth, "fan_in", "normal")
-        self.first = conv(width, width, 3, init=he, **settings)
-        self.last = conv(width, width, 3, init=nnx.initializers.zeros, **settings)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x + self.last(nnx.leaky_relu(self.first(x), SLOPE))
-
-
-SLOPE = 0.2  # of leaky ReLUs in the residual pair
-WIDTHS = 192, 96, 48
-
-
-def residual_generator(rngs, *, size=28, channels=1, inputs=64, widths=WIDTHS, blocks=2, dtype=jnp.float32, conv=Conv):
-    """Latents (B, inputs) -> images (B, size, size, channels), of any value: no tanh, no normalisation.
-
-    widths: channels on each map, from the coarsest on; each has `blocks` residual blocks and twice the side of the one
-    before: 7, 14 and 28 pixels as it stands. Bilinear in between. It starts as a linear map.
-    dtype: what it computes in, e.g. jnp.bfloat16; its weights, its last layer and its images are float32 nonetheless.
-    conv: the class of its convolutions. Raises ValueError where a size cannot be halved so often.
-    After Huang et al. 2024 (R3GAN), section 3, whose blocks have three convolutions, the middle one in groups.
-    """
-    side, conv = _coarsest(size, widths), partial(conv, rngs=rngs)
-    layers = [nnx.Linear(inputs, side * side * widths[0], dtype=dtype, rngs=rngs), reshape(side, side, widths[0])]
-    for width, after in zip(widths, (*widths[1:], None), strict=True):
-        layers += [Residual(width, depth=blocks * len(widths), conv=conv, dtype=dtype) for _ in range(blocks)]
-        if after:
-            layers += [conv(width, after, 1, use_bias=False, dtype=dtype), double]
-    return nnx.Sequential(*layers, conv(widths[-1], channels, 1, dtype=jnp.float32))
-
-
-def residual_discriminator(rngs, *, size=28, channels=1, widths=WIDTHS, blocks=2, dtype=jnp.float32, conv=Conv):
-    """Images (B, size, size, channels) -> logits (B,), float32: the mirror image of `residual_generator`."""
-    side, conv = _coarsest(size, widths), partial(conv, rngs=rngs)
-    layers = [conv(channels, widths[-1], 1, dtype=dtype)]
-    for width, after in zip(widths[::-1], (*widths[-2::-1], None), strict=True):
-        layers += [Residual(width, depth=blocks * len(widths), conv=conv, dtype=dtype) for _ in range(blocks)]
-        if after:
-            layers += [halve, conv(width, after, 1, use_bias=False, dtype=dtype)]
-    head = nnx.Linear(side * side * widths[0], 1, dtype=jnp.float32, rngs=rngs)
-    return nnx.Sequential(*layers, reshape(-1), head, reshape())
-
-
-def _coarsest(size, widths):
-    """Side of the coarsest map."""
-    side, rest = divmod(size, 2 ** (len(widths) - 1)) if widths else (0, 1)
-    if rest or not side:
-        raise ValueError(
-            f"{len(widths)} widths need a size that can be halved {max(len(widths) - 1, 0)} times; got {size!r}. Fit size "
-            "or widths: (192, 96, 48) for 28 and 32 pixels, (192, 96, 48, 24) for 64."
-        )
-    return side
-
-
-def reshape(*shape):
-    """A layer that gives each sample this shape: (B, ...) -> (B, *shape)."""
-    return lambda x: x.reshape(len(x), *shape)

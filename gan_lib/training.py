@@ -28,6 +28,7 @@ from gan_lib.experiment import RunFile, describe
 from gan_lib.history import History, diagnosis, interruption
 from gan_lib.interrupts import Interrupt
 from gan_lib.mesh import any_process, check_mesh, dealt, everywhere, shared
+from gan_lib.stream import Stream, is_stream
 
 BAR = "{l_bar}{bar:16}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -50,14 +51,16 @@ def fit(
     """Train a model for `steps` updates on random batches of `data`.
 
     data: an array (N, ...), or a pytree of arrays with a common first axis, such as (images, labels). A batch has the same
-        structure, with batch_size for N. It lies on the device as it is: uint8 stays uint8.
+        structure, with batch_size for N. It lies on the device as it is: uint8 stays uint8. Or an iterator of such batches,
+        for data that do not fit there (stream.py): one for each step, whatever batch_size is.
     chunk: steps in one compiled `lax.scan`. Default: `chunk_for(state)`, measured on this device, or somewhat fewer that
         divide `every`: one program less to compile. The bar names it.
     every, callback: callback(state) is called before the first step and after each `every` steps, e.g. to keep samples.
         A dictionary {name: number} that it returns appears beside the bar and in the history, NaN at the steps between.
     checkpoint: a file. State and history are saved there after each `every` steps, after a minute without that, and at the
         end. If it is there already, training goes on from it, up to `steps` steps after the `state` given, as if never
-        stopped; the callback sees the state at which it goes on.
+        stopped; the callback sees the state at which it goes on. An iterator goes on where it stands: to have the same
+        result, give one from which the batches before were taken.
     mesh: devices that share each batch, `data_parallel()` of mesh.py say; their number divides batch_size. The same key
         draws the same batches and latents, so the result is that of one device, up to the order of sums.
     progress: a bar with the model's metrics and samples/s.
@@ -76,12 +79,17 @@ def fit(
     Raises ValueError on what cannot be trained (on), or on a checkpoint of another experiment; OSError if it cannot be
     written at the start.
     """
+    stream = Stream(data, mesh) if is_stream(data) else None
+    if stream:
+        data, batch_size, chunk = stream.first, stream.size, 1
     data = _check(model, state, data, key, steps=steps, batch_size=batch_size, chunk=chunk, every=every)
     check_mesh(mesh, batch_size)
     placed = everywhere(mesh, dict(data=data, key=key))
     every = every or steps
     chunk = min(chunk or _that_divides(every, chunk_for(state)), every)
-    sizes = dict(batch_size=batch_size, mesh=mesh)
+    sizes = dict(batch_size=None if stream else batch_size, mesh=mesh)
+    if stream:
+        data = jax.tree.map(jnp.zeros_like, data)  # whose checkpoint: of batches like these
     run = partial(_run, model, **placed, **sizes)
     names = _names(model, state, **placed, **sizes, length=next(_lengths(steps, every, chunk)))
     with Interrupt() as interrupt:
@@ -92,6 +100,8 @@ def fit(
         log = History(names, past, getattr(model, "describe", None))
         done = int(state.step) - first
         failed = None
+        if stream:
+            stream.start(steps - done)
         bar = tqdm(total=steps, initial=min(done, steps), file=sys.stdout, disable=not progress, bar_format=BAR)
         with bar:
             bar.set_description_str(f"{chunk} at a time", refresh=False)
@@ -101,7 +111,10 @@ def fit(
                 for length in _lengths(steps, every, chunk, done):
                     if any_process(interrupt.noted or file.trouble):
                         break
-                    state, metrics, failed = run(state, length=length)
+                    if stream and (batch := stream.take()) is None:
+                        bar.write(f"The iterator ended after {done:,} of {steps:,} steps.", file=sys.stdout)
+                        break
+                    state, metrics, failed = run(state, length=length, **dict(data=batch) if stream else {})
                     log.add(metrics)
                     done = int(state.step) - first
                     if done % every == 0 or file.is_due():
@@ -120,10 +133,13 @@ def fit(
                     "notebook: import sys; sys.last_value.state"
                 )
                 raise
+            finally:
+                if stream:
+                    stream.stop()
             file.keep(state, log)
             if failed:
                 bar.write(diagnosis(first + done + 1, *failed), file=sys.stdout)
-            elif done < steps and not file.trouble:
+            elif done < steps and not file.trouble and not (stream and stream.ended):
                 bar.write(interruption(done, steps, checkpoint), file=sys.stdout)
             if not log.clock[1:] and done >= steps:
                 bar.write(
@@ -195,6 +211,8 @@ def _lengths(steps, every, chunk, done=0):
 def _advance(model, state, data, key, *, batch_size, length, mesh=None):
     """`length` steps in one compiled program: (state, metrics of shape (length,), which parts' weights are finite).
 
+    Where batch_size is None, `data` are the batch.
+
     The state is not donated: jax 0.7.2 on a CPU then overwrites weights that a single step has yet to read. And `fit`
     goes back to it when a step fails.
     """
@@ -203,9 +221,12 @@ def _advance(model, state, data, key, *, batch_size, length, mesh=None):
     def one(state, _):
         # The key of a step depends on its number alone, so chunks of any length and resumed runs draw the same.
         batch_key, step_key = jax.random.split(jax.random.fold_in(key, state.step))
-        chosen = jax.random.randint(batch_key, (batch_size,), 0, n)
+        batch = data
+        if batch_size:
+            chosen = jax.random.randint(batch_key, (batch_size,), 0, n)
+            batch = jax.tree.map(lambda x: x[chosen], data)
         with shared(mesh):
-            new, metrics = model.step(state, dealt(jax.tree.map(lambda x: x[chosen], data)), step_key)
+            new, metrics = model.step(state, dealt(batch), step_key)
         _check_step(state, new, metrics)
         return everywhere(mesh, new), OrderedDict(metrics)  # jit sorts the names of a plain one
 

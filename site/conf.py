@@ -32,6 +32,8 @@ nb_code_prompt_hide = "Hide the {type}"
 nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_dmath_double_inline = True
+myst_heading_anchors = 3
+myst_heading_slug_func = "pages.mark"  # of a heading, as Jupyter makes it, so that a link within a notebook leads there
 smartquotes = False
 suppress_warnings = ["myst.header"]
 

@@ -5,13 +5,17 @@
 The pages' sources are written to FOLDER-source first, for Sphinx to read.
 """
 
+import json
 import re
 import shutil
 import sys
+from importlib import resources
 from pathlib import Path
 
 import nbformat
 from sphinx.cmd.build import build_main
+
+from gan_lib.situations import for_a_page
 
 from pages import NOTEBOOKS, ROOT, badge_links, card, page
 from reference import api_pages, formula_page
@@ -67,6 +71,10 @@ def landing():
         *(f"notebooks/{name}" for name in NOTEBOOKS),
         "```",
         "",
+        "```{toctree}\n:hidden:\n:caption: Play\n",
+        "playground",
+        "```",
+        "",
         "```{toctree}\n:hidden:\n:caption: Reference\n",
         "formulas",
         "api/index",
@@ -74,6 +82,27 @@ def landing():
         "",
     ]
     return "\n".join(lines), ROOT / film
+
+
+def playground():
+    """The playground, with the arithmetic of its own; its script stands in the page, since file:// loads no modules."""
+    script = resources.files("gan_lib").joinpath("playground.js").read_text(encoding="utf-8")
+    start = f"render({{ model: local({json.dumps(for_a_page())}), el: document.getElementById('playground-here') }});"
+    return "\n".join(
+        [
+            "# Playground",
+            "",
+            "A GAN in the plane, trained in this page: press a situation and answer its question, or turn the knobs, draw",
+            "data with the mouse, paste your own. Blue is data, orange is drawn by the generator, the surface is what the",
+            "discriminator thinks, and the arrows are all that the generator learns about the data. The step is that of the",
+            "library's `GAN`, to the fifth digit. In a notebook, `gan_lib.playground.Playground()` runs the library itself.",
+            "",
+            "`````{raw} html",
+            f'<div id="playground-here"></div>\n<script type="module">\n{script}\n{start}\n</script>',
+            "`````",
+            "",
+        ]
+    )
 
 
 def write(source):
@@ -88,6 +117,7 @@ def write(source):
     (source / "index.md").write_text(text, encoding="utf-8")
     shutil.copy(film, source / "extra" / "pictures" / "film.png")
     shutil.copy(source / "pictures" / f"{film.stem}.png", source / "extra" / "pictures" / "still.png")
+    (source / "playground.md").write_text(playground(), encoding="utf-8")
     (source / "formulas.md").write_text(formula_page(), encoding="utf-8")
     for name, content in api_pages().items():
         (source / "api" / name).write_text(content, encoding="utf-8")

@@ -73,6 +73,11 @@ def fold(summary):
     return f'<details class="help"><summary>{summary}</summary>'
 
 
+def mark(heading):
+    """The mark of a heading, to which `[…](#The-atlas)` leads: Jupyter's and GitHub's form, spaces as hyphens."""
+    return heading.replace(" ", "-")
+
+
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,7 @@ COMPARE = "gan_lib/exercises/compare.py"
 IN_TRAINING = "tests/test_training.py -k"
 IN_VAE = "tests/test_vae.py -k"
 IN_PICTURES = "tests/test_pictures.py -k"
+IN_PLAYGROUND = "tests/test_playground.py -k"
 
 MUTANTS = [
     # Training that can be stopped.
@@ -611,18 +612,53 @@ MUTANTS = [
     ),
     Mutant(
         "nets: a residual block starts as the identity",
-        "gan_lib/nets.py", "init=nnx.initializers.zeros", "init=he",
+        "gan_lib/residual.py", "init=nnx.initializers.zeros", "init=he",
         "tests/test_nets.py -k 'identity or linear_maps'",
     ),
     Mutant(
         "nets: a size that cannot be halved is explained",
-        "gan_lib/nets.py", "if rest or not side:", "if False:",
+        "gan_lib/residual.py", "if rest or not side:", "if False:",
         "tests/test_nets.py -k do_not_fit_the_size",
     ),
     Mutant(
         "nets: the logits are float32 whatever the arithmetic is",
-        "gan_lib/nets.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
+        "gan_lib/residual.py", "1, dtype=jnp.float32, rngs=rngs)", "1, dtype=dtype, rngs=rngs)",
         "tests/test_nets.py -k two_digits",
+    ),
+    Mutant(
+        "nets: the spread of a batch in bfloat16 is float32",
+        "gan_lib/layers.py", "x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # dev", "x = x  # dev",
+        "tests/test_nets.py -k leaves_weights",
+    ),
+    Mutant(
+        "nets: the last dense layer is float32 whatever the arithmetic is",
+        "gan_lib/nets.py", "[dtype] * (len(sizes) - 2) + [jnp.float32]", "[dtype] * (len(sizes) - 1)",
+        "tests/test_nets.py -k leaves_weights",
+    ),
+    Mutant(
+        "device: processes that train together compile the same program",
+        "gan_lib/device.py", "if convolutional or jax.process_count() > 1:", "if convolutional:",
+        "tests/test_training.py -k faster_matrix_library",
+    ),
+    Mutant(
+        "stream: no batch is asked for that a training does not use",
+        "gan_lib/stream.py", "if self.left:", "if True:",
+        "tests/test_stream.py -k none_too_many",
+    ),
+    Mutant(
+        "stream: no more batches ahead than memory was meant for",
+        "gan_lib/stream.py", "for _ in range(AHEAD):", "for _ in range(9):",
+        "tests/test_stream.py -k while_a_step_runs",
+    ),
+    Mutant(
+        "stream: a batch unlike the first is explained",
+        "gan_lib/stream.py", "if shapes[0] != shapes[1]:", "if False:",
+        "tests/test_stream.py -k unlike",
+    ),
+    Mutant(
+        "stream: batches are on the device before the step asks",
+        "gan_lib/stream.py", "else jax.device_put(batch)", "else batch",
+        "tests/test_stream.py -k while_a_step_runs",
     ),
     Mutant(
         "stacked: a training that diverges ends at its last finite state",
@@ -1073,6 +1109,44 @@ MUTANTS = [
         "lab: for this machine alone",
         "Makefile", "00_start_here.ipynb $(ARGS)", "00_start_here.ipynb --ip=0.0.0.0 $(ARGS)",
         "tests/test_files.py -k jupyterlab",
+    ),
+    # The playground.
+    Mutant(
+        "playground: no knob compiles anew",
+        "gan_lib/playground.py", '@partial(jax.jit, static_argnames=("size", "loss"))\ndef _advance',
+        '@partial(jax.jit, static_argnames=("size", "loss", "steps"))\ndef _advance',
+        f"{IN_PLAYGROUND} compile_anew",
+    ),
+    Mutant(
+        "playground: G waits for its turn",
+        "gan_lib/playground.py", '(number + 1) % controls["d_steps"] == 0', "number >= 0",
+        f"{IN_PLAYGROUND} 'turn or gan_step'",
+    ),
+    Mutant(
+        "playground: stops when the browser is gone",
+        "gan_lib/live.py", "if self.silent > PATIENCE:", "if False:",
+        f"{IN_PLAYGROUND} gone",
+    ),
+    Mutant(
+        "playground: a busy kernel is no silence",
+        "gan_lib/live.py", "self.loop and not self.pulsing and", "self.loop and",
+        f"{IN_PLAYGROUND} gone",
+    ),
+    Mutant(
+        "playground: an interrupted cell pauses it",
+        "gan_lib/live.py", "if isinstance(result.error_in_exec, KeyboardInterrupt):", "if False:",
+        f"{IN_PLAYGROUND} kernel_stays_free",
+    ),
+    Mutant(
+        "playground: an interrupt between cells pauses it",
+        "gan_lib/live.py", "signal.signal(signal.SIGINT, self.pause)", "pass",
+        f"{IN_PLAYGROUND} kernel_stays_free",
+    ),
+    Mutant(
+        "playground: what cannot be obeyed is answered, and the thread lives on",
+        "gan_lib/live.py", "except Exception as error:  # the thread lives on, and the reader is told",
+        "except KeyError as error:",
+        f"{IN_PLAYGROUND} answers_in_words",
     ),
 ]  # fmt: skip
 

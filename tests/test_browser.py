@@ -94,8 +94,19 @@ class Page:
             *args,
         )
 
-    def is_idle(self):
-        return self("return page?.sessionContext?.session?.kernel?.status === 'idle' && cells.length > 9")
+    def open(self, name):
+        """Open a notebook of the reader's folder, and wait for its kernel."""
+        self(f"await app.commands.execute('docmanager:open', {{path: {name!r}}}); return 0")
+        wait(lambda: self("return page.title.label") == name and self.is_idle(1) is True, f"{name} with its kernel")
+
+    def write(self, number, source):
+        """Replace what a cell holds, and run it."""
+        self(f"cells[{number}].model.sharedModel.setSource({json.dumps(source)}); return 0")
+        self.run(number)
+
+    def is_idle(self, more_than=9):
+        kernel = "page?.sessionContext?.session?.kernel?.status === 'idle'"
+        return self(f"return {kernel} && cells.length > {more_than}")
 
     def number(self, words):
         """The cell that holds these words."""
@@ -111,6 +122,22 @@ class Page:
     def shown(self, number):
         """The text of a cell's outputs."""
         return self(f"return cells[{number}].node.querySelector('.jp-OutputArea')?.innerText ?? ''")
+
+    def see(self, number):
+        """The same of a cell that may be far from what is on the screen: go there first."""
+        self(f"page.content.activeCellIndex = {number}; await page.content.scrollToItem({number}); return 0")
+        return wait(lambda: self.shown(number).strip(), f"what cell {number} shows", 20)
+
+    def pictures(self, number):
+        """How many pictures a cell shows."""
+        self(f"page.content.activeCellIndex = {number}; await page.content.scrollToItem({number}); return 0")
+        look = f"return cells[{number}].node.querySelectorAll('img[src^=\"data:image/png\"]').length"
+        return wait(lambda: self(look), f"a picture in cell {number}", 20)
+
+    def errors(self):
+        """How many cells ended with an error."""
+        outputs = "(c.model.outputs?.toJSON() ?? [])"
+        return self(f"return cells.filter(c => {outputs}.some(o => o.output_type === 'error')).length")
 
 
 def test_a_readers_hour(lab):
@@ -173,3 +200,124 @@ def test_a_readers_hour(lab):
         ["git", "status", "--porcelain"], cwd=course, capture_output=True, text=True, check=True
     ).stdout
     assert [line for line in done.splitlines() if "notebooks/" in line or "mine" in line] == []
+
+
+SLOPES = """\
+@exercise("02.slopes")
+def slopes(psi, theta, real, noise):
+    sigma, fake = jax.nn.sigmoid, theta + noise
+    in_psi = -(real * sigma(-psi * real)).mean() + (fake * sigma(psi * fake)).mean()
+    return in_psi, -psi * sigma(-psi * fake).mean()"""
+
+
+def test_a_first_gan(lab):
+    """Notebook 02 as everyone reads it: Run All, look, answer wrongly, then rightly, stop the long training, go on."""
+    page, _ = lab
+    wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
+    page("await app.commands.execute('notebook:shutdown-kernel'); return 0")  # one kernel is enough for two cores
+    page.open("02_first_gan.ipynb")
+    page("app.commands.execute('notebook:run-all-cells'); return 0")
+    last = page.number('progress("02")')
+    wait(lambda: "0 of 6 exercises done" in page.shown(last), "the last card", 600)
+    assert page.errors() == 0
+
+    # Open exercises say so, the film is there, and what was to be learnt was.
+    at = page.number('@exercise("02.slopes")')
+    assert "○ 02.slopes" in page.see(at)
+    film = page.number("animation(shots")
+    checks = page.see(page.number("distance without noise, at step 300"))
+    assert checks.count("✓") == 8
+    assert "✗" not in checks
+
+    # A wrong answer is told its mistake, a right one is taken.
+    page.write(at, SLOPES.replace("in_psi = -(", "in_psi = (").replace("() + (", "() - ("))
+    wait(lambda: "✗ 02.slopes" in page.shown(at), "the check of a wrong answer")
+    assert "uphill on D's loss" in page.shown(at)
+    page.write(at, SLOPES)
+    wait(lambda: "✓ 02.slopes" in page.shown(at), "the check of the answer")
+
+    # The long training is stopped, and the film shows how far it came.
+    train = page.number("callback=film.append")
+    source = page(f"return cells[{train}].model.sharedModel.getSource()")
+    assert page.pictures(film) == 1
+    picture = f"return cells[{film}].node.querySelector('img[src^=\"data:image/png\"]')?.src"
+    whole = page(picture)
+    page.see(train)
+    page.write(train, source.replace("steps=4000", "steps=4_000_000"))
+    wait(lambda: re.search("[1-9]\\d*/4000000 .*images/s", page.shown(train)), "the bar of the training")
+    page("await page.sessionContext.session.kernel.interrupt(); return 0")
+    wait(lambda: "Interrupted after" in page.shown(train), "what was reached")
+    page.pictures(film)
+    page.run(film)
+    wait(lambda: page(picture) not in (whole, None), "the film of what was reached")
+    assert page.errors() == 0
+
+
+TOOLS = """\
+const root = cells[0].node.querySelector('.gan-play'), at = name => root.querySelector(`[data-name="${name}"]`);
+const canvas = root?.querySelector('canvas'), pixels = () => canvas.toDataURL();
+"""
+DRAG = """\
+const box = canvas.getBoundingClientRect();
+const touch = (type, x, y) => canvas.dispatchEvent(new PointerEvent(type, {pointerId: 1, bubbles: true,
+    clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
+canvas.setPointerCapture = () => {};
+touch('pointerdown', 0.8, 0.2);
+for (let i = 0; i < 20; i++) touch('pointermove', 0.8 + 0.005 * i, 0.2);
+touch('pointerup', 0.9, 0.2);
+return 0
+"""
+
+
+def test_the_playground(lab):
+    """By clicks: play changes the picture, a slider the rate, the mouse the data; another cell runs meanwhile."""
+    page, course = lab
+    wait(lambda: page("return Boolean(app)") is True and page.is_idle() is True, "notebook 00 with its kernel")
+    v4 = nbformat.v4
+    start = "from gan_lib.playground import Playground\nplay = Playground(size=16)\nplay"
+    kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    notebook = v4.new_notebook(
+        metadata={"kernelspec": kernelspec}, cells=[v4.new_code_cell(start), v4.new_code_cell("1 + 1")]
+    )
+    nbformat.write(notebook, course / "mine" / "play.ipynb")
+    page.open("play.ipynb")
+    page.run(0)
+    here = lambda code: page(TOOLS + code)
+    step = lambda: int(here("return canvas?.dataset.step ?? -1"))
+
+    wait(lambda: step() == 0, "the picture before the first step")
+    assert here("return cells[0].node.querySelectorAll('img[src^=\"data:image/png\"]').length") == 1  # the film
+
+    before = here("return pixels()")
+    here("at('play').click(); return 0")
+    wait(lambda: step() > 100, "a hundred steps")
+    assert here("return pixels()") != before
+    assert "pause" in here("return at('play').textContent")
+
+    # Another cell runs while it plays, and sees the slider's new rate.
+    here("at('g_rate').value = -2; at('g_rate').dispatchEvent(new Event('input')); return 0")
+    page.write(
+        1,
+        "import time\nn = int(play.state.step)\ntime.sleep(1)\nprint(int(play.state.step) > n, play.settings['g_rate'])",
+    )
+    wait(lambda: "True 0.01" in page.shown(1), "a cell beside the playground")
+
+    # What is drawn is the data: a short line, right of the middle and above it.
+    here(DRAG)
+    page.write(1, "import time; time.sleep(0.5); print(play.settings['data'], play.points.mean(0).round(1))")
+    wait(lambda: "own [1.1 1" in page.shown(1) or "own [1.2 1" in page.shown(1), "the drawn data")
+    assert "own" in here("return at('data').value")
+
+    # One step is one step; a situation is one click; the kernel's interrupt pauses.
+    here("at('play').click(); return 0")
+    wait(lambda: "play" in here("return at('play').textContent"), "a pause")
+    last = wait(step, "a step")
+    here("at('step').click(); return 0")
+    wait(lambda: step() == last + 1, "one step more")
+    here("at('reset').click(); return 0")
+    wait(lambda: step() == 0, "step 0 again")
+    here("root.querySelector('[data-name^=situation]').click(); return 0")
+    wait(lambda: step() > 0 and here("return root.querySelector('p').textContent"), "a question, and the game on")
+    time.sleep(2)  # from when on an interrupt is the playground's
+    page("await page.sessionContext.session.kernel.interrupt(); return 0")
+    wait(lambda: "play" in here("return at('play').textContent"), "a pause by the kernel's interrupt")

@@ -77,6 +77,8 @@ SHORTER = {
     "n, rng = 2000,": "n, rng = 500,",
     "x[::401]": "x[:5]",
     "keys = jax.random.split(key, 1000)": "keys = jax.random.split(key, 50)",
+    'Playground("a slow D")': 'Playground("a slow D").film(steps=20, frames=2)',
+    'Playground("circling")': 'Playground("circling").film(steps=20, frames=2)',
     "steps=2000, batch=few": "steps=20, batch=few",
     "jax.jit(jax.jacfwd(field))(params)": "np.diag(field(params)[:9])",
     "np.linspace(0, last, 20, dtype=int)": "np.linspace(0, last, 3, dtype=int)",
@@ -100,6 +102,8 @@ SHORTER = {
     "long = budget(cpu=600, gpu=5000)": "long = 3",
     "few_fakes, arm, 1000)": "few_fakes, arm, 5)",
     "state, key, steps=60)": "state, key, steps=3)",
+    "steps=60, nap=0.0": "steps=20, nap=0.0",
+    "options = dict(steps=60,": "options = dict(steps=10,",
 }
 
 # {kind: (what stands for the `...` of the stub, what the card has to say)}

@@ -101,6 +101,23 @@ def test_answers_and_notes_survive_an_update(course):
     assert {"print('a try')", "# End, with a note of mine"} <= set(texts(copy))
 
 
+def test_an_answer_to_an_exercise_that_is_gone_is_kept_and_not_run(course):
+    published, mine = course
+    copies.update(mine)
+    copy, right = mine / published.name, STUB.replace("...", "return psi")
+    answer(copy, cell_3=right, after_4="print('a try')")
+    publish(published, "# One", "import jax", "# Two", STUB.replace("slopes", "fields"), "fields(1)", "# End")
+    for end in ("# End, better", "# End, once more"):
+        publish(published, "# One", "import jax", "# Two", STUB.replace("slopes", "fields"), "fields(1)", end)
+        copies.update(mine)
+        notebook = nbformat.read(copy, as_version=4)
+        nbformat.validate(notebook)
+        (kept,) = (cell for cell in notebook.cells if right in cell.source)
+        assert kept.cell_type == "markdown"
+        assert "`02.slopes` is no longer in this notebook" in kept.source
+        assert "print('a try')" in texts(copy)
+
+
 def test_a_notebook_without_ids_is_matched_by_its_text(course):
     published, mine = course
     copies.update(mine)

@@ -1,5 +1,6 @@
 """Networks: what is where, labels, and shapes that do not fit."""
 
+import re
 from functools import partial
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import optax
 import pytest
 from flax import nnx
 
+from gan_lib import nets
 from gan_lib.gan import GAN
 from gan_lib.layers import Conv, SpectralNorm
 from gan_lib.losses import relativistic
@@ -27,6 +29,7 @@ from gan_lib.nets import (
     small_projection_discriminator,
 )
 from gan_lib.penalties import ZeroCentred, r1
+from gan_lib.pure import arrays, forward
 
 
 def layers(module, kind):
@@ -35,8 +38,8 @@ def layers(module, kind):
 
 def test_parameters_are_counted_by_the_formula():
     sizes = (100, 128, 256, 784)
-    arrays = jax.tree.leaves(nnx.to_pure_dict(nnx.state(MLP(sizes, rngs=nnx.Rngs(0)), nnx.Param)))
-    assert sum(a.size for a in arrays) == sum((a + 1) * b for a, b in pairwise(sizes))
+    weights = jax.tree.leaves(nnx.to_pure_dict(nnx.state(MLP(sizes, rngs=nnx.Rngs(0)), nnx.Param)))
+    assert sum(a.size for a in weights) == sum((a + 1) * b for a, b in pairwise(sizes))
 
 
 def test_it_is_a_chain_of_affine_maps_with_the_activation_between():
@@ -239,3 +242,34 @@ def test_spectral_norm_goes_into_the_residual_pair():
     state = gan.init(jax.random.key(0))
     state, metrics = jax.jit(gan.step)(state, jnp.ones((4, 28, 28, 1)), jax.random.key(0))
     assert np.isfinite(list(metrics.values())).all()
+
+
+IN_HALF = {
+    "dense": (partial(MLP, (4, 16, 16, 784), norm=True, shape=(28, 28, 1)), 4),
+    "dense D": (partial(MLP, (784, 16, 1), shape=()), None),
+    "small": (nets.small_generator, 16),
+    "small D": (nets.small_discriminator, None),
+    "DCGAN": (nets.dcgan_generator, 100),
+    "DCGAN D": (nets.dcgan_discriminator, None),
+}
+
+
+@pytest.mark.parametrize("name", IN_HALF)
+def test_a_type_for_the_arithmetic_leaves_weights_statistics_and_results_in_32_bits(name):
+    build, latents = IN_HALF[name]
+    x = jax.random.normal(jax.random.key(0), (6, latents) if latents else (6, 28, 28, 1)).clip(-1, 1)
+    results = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        params, rest = arrays(build(rngs=nnx.Rngs(0), dtype=dtype))
+        floats = [leaf for leaf in jax.tree.leaves((params, rest)) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+        assert {leaf.dtype for leaf in floats} == {jnp.dtype(jnp.float32)}
+        network = partial(build, dtype=dtype)
+        program = str(jax.make_jaxpr(lambda p, r, x, network=network: forward(network, p, r, x))(params, rest, x))
+        assert ("bf16" in program) == (dtype == jnp.bfloat16)
+        assert not re.search(r"bf16\[\d+\] = (reduce_sum|sqrt|rsqrt)", program), "statistics of 8 bits"
+        results[dtype], _ = forward(network, params, rest, x)
+    full, half = results[jnp.float32], results[jnp.bfloat16]
+    assert half.dtype == jnp.float32
+    np.testing.assert_allclose(half, full, atol=0.05 * float(abs(full).max() + 1))
+    assert (half != full).any()
+    assert (half.astype(jnp.bfloat16) != half).any(), "the last layer rounds to 8 bits"

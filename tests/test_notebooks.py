@@ -266,6 +266,20 @@ def broken_links(path, text):
 
 
 @each
+def test_lines_for_the_shell_are_well_formed(name):
+    """What a reader copies into a terminal or hands to Slurm: bash reads it, and knows its words."""
+    for script in re.findall(r"^```(?:bash|sh)\n(.*?)^```", "\n\n".join(markdown(name)), re.MULTILINE | re.DOTALL):
+        done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = script.splitlines()
+        settings = [line for line in lines if line.startswith("#SBATCH")]
+        if settings:  # Slurm reads those at the top, and no others
+            assert lines[0].startswith("#!") and lines[1 : len(settings) + 1] == settings
+            known = "nodes ntasks-per-node gpus-per-node time signal requeue job-name output partition account"
+            assert {re.match(r"#SBATCH --([\w-]+)(=\S+)?$", line)[1] for line in settings} <= set(known.split())
+
+
+@each
 def test_links_lead_somewhere(name):
     assert broken_links(BUILT[name], "\n\n".join(markdown(name))) == []
 

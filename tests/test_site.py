@@ -446,11 +446,39 @@ def test_folds_open_and_the_film_moves(site, browser):
 @slow
 @needs_sphinx
 @needs_browser
+def test_the_playground_plays_without_a_kernel(site, browser):
+    """Play changes the picture; a situation asks; what is drawn is the data."""
+    screen(browser, 1300)
+    assert visit(browser, (site / "playground.html").as_uri()) == []
+    tools = (
+        "const root = document.querySelector('.gan-play'), at = name => root.querySelector(`[data-name=\"${name}\"]`);"
+        "const canvas = root.querySelector('canvas');"
+    )
+    here = lambda code: browser.execute_script(tools + code)
+    pause = lambda ms: browser.execute_async_script(f"setTimeout(arguments[0], {ms})")
+    pause(500)
+    before = here("return canvas.toDataURL()")
+    here("at('play').click()")
+    pause(1000)
+    assert here("return canvas.toDataURL()") != before
+    here("root.querySelector('[data-name^=situation]').click()")
+    pause(1000)
+    assert "?" in here("return root.querySelector('p').textContent")
+    assert int(here("return canvas.dataset.step")) > 0
+    here("at('text').value = 'x,y\\n0,0\\n1,1'; at('paste').click()")
+    pause(500)
+    assert here("return at('data').value") == "own"
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@slow
+@needs_sphinx
+@needs_browser
 @pytest.mark.skipif(not AXE.exists(), reason="no axe-core here: npm install --no-save --prefix build axe-core@4")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_barrier(site, browser, scheme):
     for width, name in (
-        (1300, "index.html"), (390, "index.html"), (1300, "formulas.html"), (1300, "api/losses.html"),
+        (1300, "index.html"), (390, "index.html"), (1300, "formulas.html"), (1300, "api/losses.html"), (1300, "playground.html"),
         (1300, "notebooks/00_start_here.html"), (1300, "notebooks/06_does_it_work.html"),
     ):  # fmt: skip
         screen(browser, width, scheme)

@@ -10,6 +10,8 @@ import signal
 import textwrap
 import threading
 import time
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -479,6 +481,9 @@ def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
         monkeypatch.setattr(device, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
         assert choose() == expected
         assert choose(convolutional=True) == eigen
+    # Processes that train together, or go on tomorrow, have to take the same one whatever they would measure.
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert choose() == eigen
 
 
 @pytest.mark.slow
@@ -487,6 +492,17 @@ def test_the_slowdown_in_a_loop_is_a_measured_ratio():
 
     assert 0.3 < slowdown_in_loop() < 1000
     assert slowdown_in_loop() is slowdown_in_loop()  # once a session
+
+
+def test_collected_gradients_move_the_weights_at_each_fourth_step():
+    rule = optax.MultiSteps(optax.sgd(0.1), 4).gradient_transformation()
+    gan = GAN(partial(MLP, (2, 8, 2)), partial(MLP, (2, 8, 1), shape=()), latent_dim=2, optimizer=rule, averaging=0)
+    points, seen = jax.random.normal(jax.random.key(0), (64, 2)), []
+    keep = lambda state: seen.append([np.asarray(x) for x in jax.tree.leaves(state.params)])
+    options = dict(steps=10, key=jax.random.key(2), batch_size=16, every=1, progress=False)
+    fit(gan, gan.init(jax.random.key(1)), points, callback=keep, **options)
+    moved = [any((a != b).any() for a, b in zip(*pair, strict=True)) for pair in pairwise(seen)]
+    assert moved == [n % 4 == 0 for n in range(1, 11)]
 
 
 def broken_after(step, player):

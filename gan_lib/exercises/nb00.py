@@ -1,15 +1,14 @@
 """Notebook 00, start here: references, hints and checks."""
 
-import re
-from math import prod
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.as_used import EDGES, hold, nearly, traced
+from gan_lib.exercises.compare import fit
 
 
 def close(got, expected, atol=1e-5):
@@ -206,8 +205,8 @@ def check_discriminator_loss(fn):
 
 @define(
     "00.discriminator_loss",
-    difficulty=2,
-    minutes=5,
+    difficulty=1,
+    minutes=4,
     check=check_discriminator_loss,
     hints=(
         "Write σ(s) = 1/(1 + e⁻ˢ) into −log σ(s) and simplify before you write any code.",
@@ -470,117 +469,188 @@ def train_forward(graph, params, stats, x):
     return logits, nnx.state(module, nnx.BatchStat)
 
 
-# --- 00.labelled_loss -----------------------------------------------------------------------------------------------
+# --- 00.repaired_step -----------------------------------------------------------------------------------------------
 
 
-def check_labelled_loss(fn):
-    """Values against float64, logits at the edges, under `grad` and `jit`, and every pair of shapes that broadcasts."""
-    rng = np.random.default_rng(5)
-    for n in (5, 2, 1):
-        logits = jnp.asarray(rng.normal(0, 3, n), jnp.float32)
-        labels = jnp.asarray(rng.integers(0, 2, n), jnp.float32)
-        s, y = np.float64(logits), np.float64(labels)
-        expected = (np.logaddexp(0, s) - y * s).mean()
+class _Trial:
+    """A D that is a line, whose "statistics" are the batch that it last saw: they tell what a step trained it on."""
+
+    half, around, rate = 128, 12.0, 0.5
+    optimizer = optax.sgd(0.5, momentum=0.9)
+
+    def __init__(self, scale=1.0, **params):
+        self.scale = scale
+        self.params = {"w": jnp.array([0.2, -0.5], jnp.float32), "b": jnp.float32(-1.0)} | params
+        self.stats = {"seen": jnp.zeros((2 * self.half, 2))}
+        self.carry = self.params, self.stats, self.optimizer.init(self.params)
+
+    def forward(self, params, stats, x):
+        return self.scale * (x @ params["w"] + params["b"]), {"seen": x}
+
+    def sample(self, key, n):
+        return self.around + jax.random.normal(key, (n, 2))
+
+    def __call__(self, fn, key, carry=None):
+        """(params, statistics, state of the optimiser, loss) after one step of fn."""
         try:
-            got = fn(logits, labels)
-        except (ValueError, AssertionError) as error:
-            if n > 1:
-                raise
-            raise Mistake(
-                f"A batch of one, logits and labels of shape (1,), should pass; yours says: {error}"
-            ) from None
-        for wrong, message in (
-            ((np.logaddexp(0, s) - (1 - y) * s).mean(), "The labels are swapped: 1 is real, and costs softplus(−s)."),
-            (-expected, "The sign is flipped: a loss is minimised."),
-            (n * expected, "You sum over the batch. The loss is the mean."),
-            (np.logaddexp(0, s).mean(), "The labels do not count in your loss: `− y·s` is missing."),
-            ((np.logaddexp(0, s) + y * s).mean(), "The sign of `y·s` is flipped: it is softplus(s) − y·s."),
-        ):
-            if close(got, np.float32(wrong)) and not np.isclose(wrong, expected):
-                raise Mistake(message)
-        same(got, jnp.float32(expected), inputs={"logits": logits, "labels": labels}, atol=1e-5, what="loss")
-    s, y = np.concatenate([EDGES, EDGES]), np.repeat([0.0, 1.0], len(EDGES)).astype(np.float32)
-    with traced("`grad` and `jit`, as every loss of the course"):
-        value, slopes = jax.jit(jax.value_and_grad(fn))(jnp.asarray(s), jnp.asarray(y))
-    expected = (np.logaddexp(0, np.float64(s)) - y * s).mean()
-    hold(value, slopes, s, expected, (1 / (1 + np.exp(-np.float64(s))) - y) / len(s), "loss")
-    try:
-        value = fn(jnp.asarray(s).reshape(2, -1), jnp.asarray(y).reshape(2, -1))
-    except ValueError:
-        value = expected  # one axis is all that it takes: well, it says so
-    same(value, np.float32(expected), rtol=1e-4, what="loss of (2, 12) logits and labels")
-    for a, b in [((4, 1), (4,)), ((4,), (4, 1)), ((4,), (1,)), ((4,), ()), ((1, 1), (1,)), ((2, 3), (3, 2))]:
-        logits, labels = jnp.arange(4.0)[: prod(a)], jnp.array([1.0, 0.0, 1.0, 0.0])[: prod(b)]
-        _refused(fn, jnp.resize(logits, a), jnp.resize(labels, b))
+            carry, value = two(fn(self.forward, self.sample, self.optimizer, carry or self.carry, key), "carry", "loss")
+        except FloatingPointError:
+            raise Mistake("A NaN comes out: is there a log of a probability?") from None
+        if not isinstance(carry, tuple | list) or len(carry) != 3:
+            raise Mistake("The first thing to return is the next carry: (params, stats, opt).")
+        return (*carry, value)
+
+    def right(self, x):
+        """The loss and its gradient on the batch x, in float64: real points are those around 12."""
+        x, y = np.float64(x), (np.float64(x)[:, 0] > self.around / 2) * 1.0
+        s = self.scale * (x @ np.float64(self.params["w"]) + np.float64(self.params["b"]))
+        slope = self.scale * (1 / (1 + np.exp(-np.clip(s, -700, 700))) - y) / len(s)
+        return s, y, (np.logaddexp(0, s) - y * s).mean(), {"w": slope @ x, "b": slope.sum()}
 
 
-def _refused(fn, logits, labels):
-    a, b = logits.shape, labels.shape
-    try:
-        got = fn(logits, labels)
-    except ValueError as error:
-        if _both_in(str(error), a, b):
-            return
-        raise Mistake(f"The error for {a} against {b} should name both shapes; it says: {error}") from None
-    except AssertionError:
+def check_repaired_step(fn):
+    """One step, of small and then of huge logits, against float64; its keys, statistics and optimiser; then three in a scan."""
+    trial, key = _Trial(), jax.random.key(11)
+    params, stats, opt, value = trial(fn, key)
+    fit(value, np.float32(0), "loss")
+    if not np.isfinite(value):
+        raise Mistake(f"The loss is not finite, but {float(value)}: is there a log of a probability?")
+    seen = _batch_seen(trial, stats)
+    _keys_apart(trial, fn, key, seen)
+    s, y, expected, grads = trial.right(seen)
+    pairs = (np.logaddexp(0, s) - y.mean() * s).mean()
+    for wrong, message in (
+        (
+            pairs,
+            "The loss is one over all pairs: logits (256,) meet labels (256, 1), and (256, 256) comes out. Labels are to be "
+            "(256,), too.",
+        ),
+        (
+            (np.logaddexp(0, s) - (1 - y) * s).mean(),
+            "The labels are swapped: 1 is real, and real points come first in x.",
+        ),
+        (len(s) * expected, "You sum over the batch. The loss is the mean."),
+        (-expected, "The sign is flipped: D minimises its loss."),
+    ):
+        if close(value, np.float32(wrong)) and not np.isclose(wrong, expected):
+            raise Mistake(message)
+    if close(value, np.float32(2 * expected)):  # a mean over real plus a mean over fake, as in 00.2: as good
+        expected, grads = 2 * expected, {name: 2 * g for name, g in grads.items()}
+    same(value, np.float32(expected), rtol=1e-4, what="loss of this step")
+    moved = {name: np.float32(np.asarray(trial.params[name]) - trial.rate * g) for name, g in grads.items()}
+    for wrong, message in (
+        (trial.params, "The parameters come back unchanged: return those that `apply_updates` gives."),
+        (
+            {name: np.asarray(trial.params[name]) + trial.rate * g for name, g in grads.items()},
+            "The parameters move uphill: Optax's updates are to be added, and already have their sign.",
+        ),
+    ):
+        if close(params, wrong):
+            raise Mistake(message)
+    same(params, moved, rtol=1e-3, atol=1e-4, what="new params")
+    if jax.tree.structure(opt) != jax.tree.structure(trial.carry[2]):
+        raise Mistake("The third entry of the carry is the optimiser's state: that which `adam.update` returns.")
+    if close(opt, trial.carry[2]):
+        raise Mistake("The optimiser's state comes back as it was: return the one that `adam.update` gives.")
+
+    huge = _Trial(scale=100.0)
+    _, stats, _, value = huge(fn, key)
+    s, y, expected, _ = huge.right(_batch_seen(huge, stats))
+    if not any(close(value / expected, np.float32(times), atol=1e-3) for times in (1, 2)):
         raise Mistake(
-            "Raise ValueError, with a message: `assert` vanishes under `python -O`, and explains little."
-        ) from None
-    except Exception as error:
+            f"Right for small logits, but the loss is {float(value):.4g} instead of {expected:.4g} where they reach "
+            f"±{abs(s).max():.0f}: the log of a probability that rounds to 0, or an ε or a clip that hides it. Take the loss "
+            "from the logits."
+        )
+
+    def scanned(carry, key):
+        *carry, value = trial(fn, key, carry)
+        return tuple(carry), (value, carry[1]["seen"])
+
+    with traced("`scan` and `jit`, where D is trained"):
+        keys = jax.random.split(key, 3)
+        _, (values, batches) = jax.jit(lambda: jax.lax.scan(scanned, trial.carry, keys))()
+    if not np.isfinite(values).all():
+        raise Mistake(f"The losses of three steps in `scan` are not finite: {np.asarray(values)}.")
+    if close(batches[0], batches[1]):
+        raise Mistake("Every step sees the same batch: your points do not depend on the `key` of the step.")
+
+
+def _batch_seen(trial, stats):
+    """The batch in the new statistics, or a Mistake that says what became of them."""
+    if not isinstance(stats, dict) or "seen" not in stats:
+        raise Mistake("The second entry of the carry is the statistics, the second thing that `forward` returns.")
+    seen = np.asarray(stats["seen"])
+    if not seen.any():
         raise Mistake(
-            f"{a} against {b} ends in {type(error).__name__}, and a ValueError is asked for: compare the two shapes before "
-            "you compute, and raise it yourself."
-        ) from None
-    why = "Compare the two shapes before you compute, and raise ValueError if they differ."
-    if a == (4, 1) and close(got, labelled_loss(logits.ravel(), labels)):
-        why = "You reshape in silence: the next layer that forgets its shape is never found. Raise ValueError."
-    elif a == (4, 1) and _refuses(fn, logits[:, 0], labels[:1]):
-        why = "Both have four entries: compare `shape`, not `size` or `len`."
-    elif (a, b) == ((4,), (1,)):
-        why = "Both have one axis: compare the whole `shape`, not `ndim`."
-    raise Mistake(f"Logits {a} and labels {b} pass, and give {np.asarray(got)}. {why}")
+            "The statistics come back as they went in: what `forward` returns beside the logits is lost, the running means "
+            "stay 0, and evaluation uses wrong ones. The auxiliary output of `value_and_grad` has the new ones."
+        )
+    if seen.shape != (2 * trial.half, 2):
+        raise Mistake(
+            f"`forward` saw points of shape {seen.shape}. Leave it all {2 * trial.half} at once: BatchNorm's mean is that of "
+            "real and fake points together."
+        )
+    return seen
 
 
-def _both_in(message, *shapes):
-    """Whether the message writes both shapes, the longer first: (4, 1), [4, 1], 4×1 and the like."""
-    for shape in sorted(shapes, key=len, reverse=True):
-        pattern = r"\D{1,3}".join(map(str, shape)) or r"\(\)|\[\]|scalar|number"
-        found = re.search(pattern, message)
-        if not found:
-            return False
-        message = message[: found.start()] + message[found.end() :]
-    return True
-
-
-def _refuses(fn, logits, labels):
+def _keys_apart(trial, fn, key, seen):
+    real = seen[:, 0] > trial.around / 2
+    if real.sum() != trial.half:
+        raise Mistake(f"{trial.half} real points, from `sample`, and as many fakes are asked for.")
+    one, other = seen[real] - trial.around, seen[~real] / 0.5
+    message = (
+        "One key draws the real points and the fakes, so their noise is the same: one key, one use. Split it into two."
+    )
+    if abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) > 0.5:
+        raise Mistake(message)
     try:
-        fn(logits, labels)
-    except Exception:
-        return True
-    return False
+        with jax.debug_key_reuse(True):
+            trial(fn, key)
+    except jax.errors.KeyReuseError:
+        raise Mistake(
+            "JAX's own watch, `jax.debug_key_reuse`, finds a key that is used twice: drawn from and split, say. Split once, "
+            "and use only the children."
+        ) from None
+    if not 0.4 < seen[~real].std() < 0.6 or abs(seen[~real].mean()) > 0.3:
+        raise Mistake("Leave the fakes as they were: 0.5 times a normal draw, around 0.")
 
 
 @define(
-    "00.labelled_loss",
-    difficulty=1,
-    minutes=4,
-    check=check_labelled_loss,
+    "00.repaired_step",
+    difficulty=2,
+    minutes=10,
+    check=check_repaired_step,
     hints=(
-        "Shapes are plain Python tuples, known even while JAX traces. So an ordinary `if` costs nothing at run time.",
-        "Compare `logits.shape` with `labels.shape`, not their sizes or numbers of axes; put both into the message.",
-        '`if logits.shape != labels.shape: raise ValueError(f"logits {logits.shape}, labels {labels.shape}: …")`, then '
-        "`(jax.nn.softplus(logits) - labels * logits).mean()`.",
+        "Go through the notebook's bugs one by one. Does the step take the log of a probability? Who uses `key`, and how "
+        "often? Which shapes meet in the loss? What does `forward` return, and where does it go?",
+        "All four are there. Write the shape of `logits` and of `labels` beside their lines; follow `key` and `new_stats` to "
+        "where they are last used.",
+        "`real_key, fake_key = jax.random.split(key)`; labels `jnp.repeat(jnp.array([1.0, 0.0]), 128)`; the loss "
+        "`optax.sigmoid_binary_cross_entropy(logits, labels).mean()`; `(value, stats), grads = …`.",
     ),
 )
-def labelled_loss(logits, labels):
-    """Mean of softplus(s) − y·s over logits s and labels y.
+def repaired_step(forward, sample, adam, carry, key):
+    """One step of D: (the next carry, its loss).
 
-    1 is real, 0 fake. ValueError where their shapes differ.
+    forward(params, stats, x): (logits (B,), new statistics).
+    sample(key, n): n real points. carry: (params, stats, opt).
     """
-    if logits.shape != labels.shape:
-        shapes = f"logits {logits.shape} and labels {labels.shape}"
-        raise ValueError(f"{shapes} must have one shape: try logits[:, 0]")
-    return (jax.nn.softplus(logits) - labels * logits).mean()
+    params, stats, opt = carry
+    real_key, fake_key = jax.random.split(key)
+    fake = 0.5 * jax.random.normal(fake_key, (128, 2))
+    x = jnp.concatenate([sample(real_key, 128), fake])
+    labels = jnp.repeat(jnp.array([1.0, 0.0]), 128)
+
+    def objective(params):
+        logits, new_stats = forward(params, stats, x)
+        losses = optax.sigmoid_binary_cross_entropy(logits, labels)
+        return losses.mean(), new_stats
+
+    value_and_grad = jax.value_and_grad(objective, has_aux=True)
+    (value, stats), grads = value_and_grad(params)
+    updates, opt = adam.update(grads, opt)
+    return (optax.apply_updates(params, updates), stats, opt), value
 
 
 # --- 00.point_gradients ---------------------------------------------------------------------------------------------

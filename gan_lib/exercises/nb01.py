@@ -6,8 +6,8 @@ import numpy as np
 from jax.nn import softplus
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.as_used import EDGES, hold, nearly, traced
-from gan_lib.exercises.compare import kind_of, recognise
+from gan_lib.exercises.as_used import EDGES, hold, traced
+from gan_lib.exercises.compare import close, fit, kind_of, recognise
 
 # What is expected is computed by NumPy in float64: independent of the reader's code, and nothing to compile.
 
@@ -34,90 +34,6 @@ def pair(got, first, second):
     if not isinstance(got, tuple | list) or len(got) != 2:
         raise Mistake(f"Return two things, `{first}, {second}`; you return {kind_of(got)}.")
     return got
-
-
-# --- 01.value -------------------------------------------------------------------------------------------------------
-
-
-def check_value(fn):
-    """Random logits, as many real as fake and not; then, under `grad` and `jit`, logits at which a sigmoid is 0, ½ or 1."""
-    rng = np.random.default_rng(1)
-    for n_real, n_fake in [(6, 6), (4, 9)]:
-        real, fake = batch(rng, n_real), batch(rng, n_fake)
-        on_real, on_fake = -plus(-real), -plus(fake)
-        expected = on_real.mean() + on_fake.mean()
-        try:
-            got = fn(jnp.asarray(real), jnp.asarray(fake))
-        except (TypeError, ValueError) as error:
-            if n_real == n_fake or "broadcast" not in str(error):
-                raise
-            raise Mistake(
-                f"It fails for {n_real} real and {n_fake} fake logits, which do not pair up: take a mean of each, then add."
-            ) from None
-        suspects = [
-            (-expected, "You return −V: the loss D minimises. V is what D maximises, and never above 0."),
-            (
-                -plus(real).mean() - plus(-fake).mean(),
-                "Your labels are swapped: log(1−D) on the real samples, log D on the fakes. "
-                "Then D is rewarded for being wrong.",
-            ),
-            (
-                on_real.mean() - plus(-fake).mean(),
-                "Your second term is E[log D(G(z))]. V has E[log(1−D(G(z)))]: D gains by rejecting fakes.",
-            ),
-            (expected / 2, "You average the two halves. V is their sum: −2 log 2 where D cannot tell, not −log 2."),
-            (on_real.mean(), "The term on the fakes is missing: a D that calls everything real would win."),
-            (on_fake.mean(), "The term on the real samples is missing: a D that calls everything fake would win."),
-            (on_real.mean() - on_fake.mean(), "You subtract the fake half. Both halves are gains of D: add them."),
-            (
-                on_fake.mean() - on_real.mean(),
-                "The sign of the real half is turned: log D = −softplus(−s), never above 0.",
-            ),
-            (on_real.sum() + on_fake.sum(), "You sum over the batch. E is a mean, or V grows with the batch size."),
-            (
-                -plus(-real.mean()) - plus(fake.mean()),
-                "You average the logits, then take the log. The mean comes last.",
-            ),
-            (sigma(real).mean() + sigma(-fake).mean(), "The logs are missing: these are the means of D and 1−D."),
-            (
-                -plus(real).mean() + on_fake.mean(),
-                "Your first term is E[log(1−D(x))] on the real samples. V has E[log D(x)] there.",
-            ),
-            (expected / np.log(2), "You measure in bits (log base 2). Here every log is natural."),
-        ]
-        if n_real == n_fake:
-            suspects += [(on_real + on_fake, "You return one number a sample: the means are missing.")]
-        recognise(got, *suspects)
-        if np.shape(got) == () and np.isnan(np.asarray(got, float)):
-            raise Mistake("You take the log of a logit, which may be negative. D = σ(logit) is the probability.")
-        nearly(got, expected)
-        same(got, expected, inputs={"real_logits": real, "fake_logits": fake}, atol=1e-4)
-    s = EDGES
-    with traced("`grad` and `jit`, where D climbs it"):
-        got, slopes = jax.jit(jax.value_and_grad(fn, argnums=(0, 1)))(jnp.asarray(-s), jnp.asarray(s))
-    expected, slope = -2 * plus(np.float64(s)).mean(), -sigma(np.float64(s)) / len(s)
-    hold(got, slopes[1], s, expected, slope, "value")
-    hold(got, slopes[0], -s, expected, -slope, "value")
-
-
-@define(
-    "01.value",
-    difficulty=1,
-    minutes=4,
-    check=check_value,
-    hints=(
-        "Write both terms with D = σ(s) first: log σ(s) on real logits, log(1 − σ(s)) on fake ones. A mean each, then add.",
-        "σ(−200) is 0 in float32, and log 0 = −inf. Rewrite log σ(s) = log 1/(1+e^−s) = −log(1+e^−s); "
-        "log(1+e^x) is softplus(x), which never overflows.",
-        "log σ(s) = −softplus(−s). And 1 − σ(s) = σ(−s), so log(1 − σ(s)) = −softplus(s).",
-    ),
-)
-def value(real_logits, fake_logits):
-    """V(D, G) = E[log D(x)] + E[log(1 − D(G(z)))] from logits (B,), (M,).
-
-    A scalar ≤ 0, finite for any logits.
-    """
-    return -softplus(-real_logits).mean() - softplus(fake_logits).mean()
 
 
 # --- 01.optimal_discriminator ---------------------------------------------------------------------------------------
@@ -338,73 +254,111 @@ def jsd(p, q, dx):
     return (kl(p, m) + kl(q, m)) / 2
 
 
-# --- 01.generator_losses --------------------------------------------------------------------------------------------
+# --- 01.honest_bound ------------------------------------------------------------------------------------------------
 
 
-def check_generator_losses(fn):
-    """Values, and gradients against −σ(s)/B and −(1−σ(s))/B, for random logits and where σ rounds to 0, ½ or 1."""
-    rng = np.random.default_rng(3)
+class _ByHeart:
+    """A `train` whose D is sure of each sample it has seen, and has `on_real` and `on_fake` for logits of all others.
 
-    def loss(which):
-        return jax.value_and_grad(lambda s: pair(fn(s), "saturating", "non_saturating")[which])
+    Real samples are positive numbers, fakes negative ones; calls: what it was given.
+    """
 
-    for n in (5, 12):
-        s = batch(rng, n)
-        saturating, non_saturating = -plus(s).mean(), plus(-s).mean()
-        first, second = pair(fn(jnp.asarray(s)), "saturating", "non_saturating")
-        if np.allclose([first, second], [non_saturating, saturating], atol=1e-5):
-            raise Mistake("Right, in the wrong order: return saturating, non_saturating.")
+    def __init__(self, on_real, on_fake):
+        self.on_real, self.on_fake, self.calls = on_real, on_fake, []
+
+    def __call__(self, real, fake):
+        real, fake = jnp.asarray(real), jnp.asarray(fake)
+        self.calls.append((real, fake))
+
+        def logits(x):
+            x = jnp.asarray(x)
+            new = jnp.where(x > 0, self.on_real, self.on_fake)
+            known = [jnp.isin(x, samples) for samples in (real, fake)]
+            return jnp.where(known[0], 30.0, jnp.where(known[1], -30.0, new))
+
+        return logits
+
+
+def check_honest_bound(fn):
+    """Against a D that learns its samples by heart: only those it has not seen say what it is worth."""
+    rng = np.random.default_rng(6)
+    for n_real, n_fake, on_real, on_fake in ((64, 64, 0.8, -0.5), (60, 44, 1.5, 0.2), (33, 47, -1.0, 0.4)):
+        real, fake = rng.uniform(1, 2, n_real).astype(np.float32), rng.uniform(-2, -1, n_fake).astype(np.float32)
+        train = _ByHeart(on_real, on_fake)
+        got = fn(train, jnp.asarray(real), jnp.asarray(fake))
+        fit(got, np.float32(0), "bound")
+        if not train.calls:
+            raise Mistake("`train` is never called: the bound needs a D.")
+        seen_real, seen_fake = train.calls[0]
+        if np.any(seen_real < 0) or np.any(seen_fake > 0):
+            raise Mistake("`train` gets real and fake samples mixed up: call `train(real, fake)`, with a part of each.")
+        r, f = len(seen_real) / n_real, len(seen_fake) / n_fake
+        half_real, half_fake = -plus(-on_real), -plus(on_fake)
+        v = half_real + half_fake
+        right = (v + np.log(4)) / 2
+        best = "A D that has them by heart claims log 2, the most there is, whatever p and q are. Hold samples back"
         recognise(
-            first,
-            (-saturating, "The sign of your saturating loss is turned. G minimises E[log(1−D(G(z)))], which is ≤ 0."),
-            (-non_saturating, "Your saturating loss is E[log D(G(z))]: minimising it helps D. G's half of V has 1−D."),
-            (-plus(s.mean()), "You average the logits, then take the log. The mean comes last."),
-            (-sigma(s).mean(), "The log is missing in your saturating loss: this is −E[D]."),
-            (sigma(-s).mean(), "The log is missing in your saturating loss: this is E[1−D]."),
-            (saturating * n, "You sum over the batch in the saturating loss. E is a mean."),
-        )
-        recognise(
-            second,
+            got,
+            (np.log(2), f"You measure on samples on which D was trained. {best} that `train` does not see."),
             (
-                -non_saturating,
-                "The sign of your non-saturating loss is turned: minimising E[log D(G(z))] helps D reject fakes.",
+                ((1 - r) * half_real + (1 - f) * half_fake + np.log(4)) / 2,
+                f"You measure on all samples, and D was trained on a part of them. {best}, and measure on these alone.",
             ),
             (
-                -saturating,
-                "Your non-saturating loss is −E[log(1−D(G(z)))]: minimising it helps D reject fakes. It needs log D.",
+                (half_fake + np.log(4)) / 2,
+                "Your real samples are those on which D was trained. Hold some of each kind back.",
             ),
-            (saturating, "You return the saturating loss twice. The other one is −E[log D(G(z))]."),
-            (plus(-s.mean()), "You average the logits, then take the log. The mean comes last."),
-            (-sigma(s).mean(), "The log is missing in your non-saturating loss: this is −E[D]."),
-            (non_saturating * n, "You sum over the batch in the non-saturating loss. E is a mean."),
+            ((half_real + np.log(4)) / 2, "Your fakes are those on which D was trained. Hold some of each kind back."),
+            (v, "This is V of a D on new samples. Solve V ≤ −log 4 + 2·JSD for the JSD."),
+            (v + np.log(4), "This bounds 2·JSD: V ≤ −log 4 + 2·JSD. Half of it is asked for."),
+            (v / 2 + np.log(4), "Half of log 4, too: (V + log 4)/2."),
+            (v / 2, "log 4 is missing: V ≤ −log 4 + 2·JSD."),
+            ((v - np.log(4)) / 2, "The sign of log 4 is turned: JSD ≥ (V + log 4)/2."),
+            ((np.log(4) - v) / 2, "The sign of V is turned: JSD ≥ (V + log 4)/2, and V is never above 0."),
+            (v / 2 + np.log(2) / 2, "It is log 4, not log 2: V is −log 4 where D cannot tell."),
+            (
+                (-plus(on_real) - plus(-on_fake) + np.log(4)) / 2,
+                "Your labels are swapped: V has log D on real samples, log(1 − D) on fakes.",
+            ),
+            ((half_real - plus(-on_fake) + np.log(4)) / 2, "V has log(1 − D) on the fakes, not log D."),
+            ((v + np.log(4)) / 2 / np.log(2), "You measure in bits (log base 2). Here every log is natural."),
+            right=right,
         )
-        same(first, saturating, inputs={"fake_logits": s}, atol=1e-4, what="saturating loss")
-        same(second, non_saturating, inputs={"fake_logits": s}, atol=1e-4, what="non-saturating loss")
-    with traced("`grad`, where G minimises them, and `jit`"):
-        (first, slope), (second, other) = jax.jit(lambda s: (loss(0)(s), loss(1)(s)))(jnp.asarray(EDGES))
-    s, n = np.float64(EDGES), len(EDGES)
-    hold(first, slope, EDGES, -plus(s).mean(), -sigma(s) / n, "saturating loss")
-    hold(second, other, EDGES, plus(-s).mean(), -sigma(-s) / n, "non-saturating loss")
+        if right < 0 and np.shape(got) == () and np.isclose(got, 0, atol=1e-6):
+            continue  # JSD ≥ 0 is a lower bound, too
+        same(got, right, inputs={"real": real, "fake": fake}, rtol=1e-4, atol=1e-4, what="bound")
+        for part, of in ((r, "real"), (f, "fake")):
+            if not 0.1 <= part <= 0.9:
+                raise Mistake(
+                    f"`train` gets {part:.0%} of the {of} samples. With that few to learn from, or that few to measure on, the "
+                    "bound says nothing: half of each is a fair share."
+                )
 
 
 @define(
-    "01.generator_losses",
+    "01.honest_bound",
     difficulty=2,
-    minutes=5,
-    check=check_generator_losses,
+    minutes=8,
+    check=check_honest_bound,
     hints=(
-        "The saturating loss is the half of V that contains G, as it stands: E[log(1−D(G(z)))]. "
-        "The other is −E[log D(G(z))]. G minimises both.",
-        "The two identities of exercise 01.value do it: one softplus each.",
-        "log(1−σ(s)) = −softplus(s), and −log σ(s) = softplus(−s). Take the mean of each.",
+        "Any D gives a lower bound, if V is a mean over samples that had no part in making this D. You have one set of each "
+        "kind. What do you do with it?",
+        "Split both: `train` gets the one part of real and fake, V is measured on the other. Then V ≤ −log 4 + 2·JSD.",
+        "`n, m = len(real) // 2, len(fake) // 2`, `d = train(real[:n], fake[:m])`, and "
+        "`(value(d(real[n:]), d(fake[m:])) + np.log(4)) / 2`.",
     ),
 )
-def generator_losses(fake_logits):
-    """The saturating E[log(1 − D)] and the non-saturating −E[log D].
+def honest_bound(train, real, fake):
+    """A lower bound on the JSD of the densities behind two samples.
 
-    From fake logits (B,): two scalars for G to minimise.
+    real (N,), fake (M,). train(real, fake) gives a D: a function from
+    x (n,) to logits (n,).
     """
-    return -softplus(fake_logits).mean(), softplus(-fake_logits).mean()
+    n, m = len(real) // 2, len(fake) // 2
+    d = train(real[:n], fake[:m])
+    on_real, on_fake = d(real[n:]), d(fake[m:])
+    v = -softplus(-on_real).mean() - softplus(on_fake).mean()
+    return (v + jnp.log(4)) / 2
 
 
 # --- 01.frozen_logits -----------------------------------------------------------------------------------------------
@@ -544,6 +498,95 @@ def frozen_logits(theta, z, log_p, log_q):
     """
     x = theta + z
     return log_p(x) - log_q(x, jax.lax.stop_gradient(theta))
+
+
+# --- 01.divergence_losses -------------------------------------------------------------------------------------------
+
+
+def check_divergence_losses(fn):
+    """Derivatives in the logit, −1 and −e^s: a constant more or less changes nothing for G."""
+    names = ("the loss for KL(q‖p)", "the loss for KL(p‖q)")
+    for s in (np.float32([-6, -2, -0.5, 0, 0.5, 1, 3]), batch(np.random.default_rng(7), 5, 3.0)):
+        losses = pair(fn(jnp.asarray(s)), "for KL(q‖p)", "for KL(p‖q)")
+        for loss, name in zip(losses, names, strict=True):
+            if np.shape(loss) == ():
+                raise Mistake(
+                    f"{name[0].upper()}{name[1:]} is one number. Return each fake's, (B,); the mean comes later."
+                )
+            fit(loss, s, name)
+            if not np.isfinite(loss).all():
+                raise Mistake(
+                    f"{name[0].upper()}{name[1:]} is not finite for logits from {s.min():.2g} to {s.max():.2g}."
+                )
+        with traced("`grad` and `jit`, where G minimises them"):
+            pull = jax.jit(lambda s: [jax.grad(lambda s: pair(fn(s), "", "")[i].sum())(s) for i in (0, 1)])  # noqa: B023
+            reverse, forward = pull(jnp.asarray(s))
+        e = np.exp(np.float64(s))
+        if close(reverse, -e) and close(forward, -np.ones_like(s)):
+            raise Mistake("Right, in the wrong order: first the loss for KL(q‖p), then that for KL(p‖q).")
+        for got, name in ((reverse, names[0]), (forward, names[1])):
+            if not np.any(got):
+                raise Mistake(f"No gradient comes through {name}: is there a stop_gradient, or no logit in it?")
+            recognise(
+                got,
+                (-sigma(-s), f"{name.capitalize()} is the non-saturating one: that descends 2 KL(m‖p)."),
+                (-sigma(s), f"{name.capitalize()} is the saturating one: that descends 2 JSD."),
+            )
+        recognise(
+            reverse,
+            (
+                np.ones_like(s),
+                "The sign of the first is turned: it is high where the fake looks real. s is log p/q; KL(q‖p) has log q/p.",
+            ),
+            (1 / e, "The first is q/p, or −p/q turned over. ∂/∂q of q·log(q/p) is log(q/p) + 1."),
+            (-np.ones_like(s) / len(s), "You divide the first by the batch: the mean comes later."),
+        )
+        same(
+            reverse, -np.ones_like(s), inputs={"fake_logits": s}, rtol=1e-3, what="derivative of the first in the logit"
+        )
+        recognise(
+            forward,
+            (
+                (1 + s) * e,
+                "The second has the *value* of KL(p‖q), for E_q[e^s·s] = ∫ p·log(p/q), and another gradient: in G's step D "
+                "stands still, only the fakes move. Take ∂/∂q of p·log(p/q).",
+            ),
+            (
+                e,
+                "The sign of the second is turned. E_q[p/q] is 1 for every q, so its value says nothing; as a loss it drives "
+                "fakes away from where p is high. ∂/∂q of p·log(p/q) is −p/q.",
+            ),
+            (np.ones_like(s), "The second is log q/p with its sign turned. ∂/∂q of p·log(p/q) is −p/q, a power of e."),
+            (-np.ones_like(s), "Both of yours are for KL(q‖p). In KL(p‖q) = ∫ p·log(p/q) dx the q stands below."),
+            (1 / e, "The second is −q/p. ∂/∂q of p·log(p/q) = p·log p − p·log q is −p/q."),
+            (-1 / e, "The second is q/p. ∂/∂q of p·log(p/q) = p·log p − p·log q is −p/q."),
+            (-e / len(s), "You divide the second by the batch: the mean comes later."),
+            (
+                -sigma(s) * sigma(-s),
+                "The second is −D. −p/q is −D/(1 − D), which is −e^s.",
+            ),
+        )
+        same(forward, -e, inputs={"fake_logits": s}, rtol=1e-3, what="derivative of the second in the logit")
+
+
+@define(
+    "01.divergence_losses",
+    difficulty=3,
+    minutes=10,
+    check=check_divergence_losses,
+    hints=(
+        "Write each divergence as an integral over x of something with q in it: q·log(q/p) and p·log(p/q). "
+        "Differentiate by q, p held.",
+        "The first gives log(q/p) + 1, the second −p/q. What are these in terms of the logit s = log(p/q)?",
+        "log(q/p) = −s, and p/q = e^s.",
+    ),
+)
+def divergence_losses(fake_logits):
+    """Each fake's loss against the best D, (B,): for KL(q‖p), KL(p‖q).
+
+    Up to a constant, which moves no generator.
+    """
+    return -fake_logits, -jnp.exp(fake_logits)
 
 
 # --- 01.repaired_losses ---------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def check_output_size(fn):
 def output_size(n, size, stride=1, padding=0):
     """Pixels a side after a convolution of n pixels a side.
 
-    size: pixels a side of the kernel. padding: zeros added at both ends.
+    size: pixels a side of the kernel. padding: zeros added at each end.
     """
     return (n + 2 * padding - size) // stride + 1
 
@@ -544,8 +544,9 @@ def check_batch_spread(fn):
 def batch_spread(x):
     """Features (B, C) -> (B, 2C): beside them their spread in the batch.
 
-    That is each feature's standard deviation over the B samples, with a
-    finite slope also where all samples are the same.
+    That is each feature's standard deviation over the B samples: all B
+    rows get the same C numbers. Its slope is finite also where all
+    samples are the same.
     """
     spread = jnp.sqrt(x.var(axis=0) + 1e-4)
     return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
@@ -607,7 +608,7 @@ def check_honest_error(fn):
 def honest_error(held_out, samples):
     """Standard deviation of `nearer` for honest samples.
 
-    held_out, samples: how many of each. All their distances to the
-    training set are then independent draws from one distribution.
+    held_out, samples: how many test digits and how many samples. All
+    their distances are then independent draws from one distribution.
     """
     return np.sqrt((held_out + samples + 1) / (12 * held_out * samples))

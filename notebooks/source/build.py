@@ -34,6 +34,7 @@ from nbclient.exceptions import CellExecutionError
 SOURCE = Path(__file__).resolve().parent
 NOTEBOOKS = SOURCE.parent
 CELL_TIMEOUT = 600  # seconds
+LIVE = "application/vnd.jupyter.widget-view+json"  # nothing without its kernel: what is stored is the film beside it
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
@@ -108,7 +109,8 @@ def settle(outputs):
     for output in outputs:
         if output.output_type != "stream":
             streams = {}  # a display: later text belongs below it
-            settled.append(output)
+            if LIVE not in output.get("data", {}):
+                settled.append(output)
         elif output.name in streams:
             streams[output.name].text += output.text
         else:
@@ -132,6 +134,7 @@ def execute(notebook, name, lines=None, folder=NOTEBOOKS):
         kernel_manager_class=ThisPython,
         timeout=CELL_TIMEOUT,
         record_timing=False,
+        store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
     )
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]

@@ -4,7 +4,8 @@
 
 The copies are in mine/, outside version control, so that looking, running and answering change nothing that `git pull`
 brings. Where a published notebook is newer than the copy, the copy takes its text and results. Cells that the reader
-changed or added stay as they are, in their places, and the copy from before is kept in mine/.before/.
+changed or added stay as they are, in their places, and the copy from before is kept in mine/.before/. An answer to an
+exercise that is gone stays to be read, as text: run, it would stop the notebook.
 """
 
 import shutil
@@ -75,6 +76,7 @@ def merge(old, mine, new):
     """(`new` with what the reader changed or added in `mine`, how many cells that is). `mine` was made from `old`."""
     published, kept = {cell.get("id"): cell for cell in old.cells}, 0
     result, places = list(new.cells), {_name(cell): cell for cell in reversed(new.cells)}
+    exercises = {exercise_of(cell) for cell in new.cells}
     after = None  # the cell of `result` that stands before the reader's next one
     for cell in mine.cells:
         was = published.get(cell.get("id")) or next((c for c in old.cells if _same(c, cell)), None)
@@ -85,6 +87,7 @@ def merge(old, mine, new):
         if place is not None and any(place is c for c in result):
             result[_index(result, place)] = cell
         else:
+            cell = cell if exercise_of(cell) in exercises | {None} else as_text(cell)
             result.insert(0 if after is None else _index(result, after) + 1, cell)
         after, kept = cell, kept + 1
     seen = set()
@@ -93,6 +96,14 @@ def merge(old, mine, new):
             cell["id"] += "-mine"
         seen.add(cell.get("id"))
     return nbformat.from_dict({**new, "cells": result}), kept
+
+
+def as_text(cell):
+    """A reader's answer to an exercise that is no longer there, as a cell that nothing runs."""
+    words = f"The exercise `{exercise_of(cell)}` is no longer in this notebook. Your answer was:"
+    text = nbformat.v4.new_markdown_cell(f"{words}\n\n```python\n{cell.source.strip()}\n```")
+    text["id"] = cell.get("id", text["id"])
+    return text
 
 
 def _same(one, other):

@@ -108,19 +108,36 @@ def cloned(graph, params, stats, x):
     return logits, nnx.state(module, nnx.Not(nnx.Param))
 
 
-# --- labelled_loss
+# --- repaired_step
 
 
-def with_lists(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError(f"got {list(logits.shape)} and {list(labels.shape)}")
-    return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
+def by_two_halves(forward, sample, adam, carry, key):
+    params, stats, opt = carry
+    fake_key, real_key = jax.random.split(key)
+    x = jnp.concatenate([sample(real_key, 128), 0.5 * jax.random.normal(fake_key, (128, 2))])
+
+    def objective(params):
+        logits, new = forward(params, stats, x)
+        return paired(*jnp.split(logits, 2)), new
+
+    (value, stats), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    updates, opt = adam.update(grads, opt, params)
+    return [optax.apply_updates(params, updates), stats, opt], value
 
 
-def one_axis_only(logits, labels):
-    if logits.ndim != 1 or logits.shape != labels.shape:
-        raise ValueError(f"{logits.shape=}, {labels.shape=}")
-    return jnp.where(labels == 1, softplus(-logits), softplus(logits)).mean()
+def fakes_first(forward, sample, adam, carry, key):
+    params, stats, opt = carry
+    fake = 0.5 * jax.random.normal(jax.random.fold_in(key, 0), (128, 2))
+    x = jnp.concatenate([fake, sample(jax.random.fold_in(key, 1), 128)])
+    labels = jnp.arange(256) >= 128
+
+    def objective(params):
+        logits, new = forward(params, stats, x)
+        return jnp.where(labels, softplus(-logits), softplus(logits)).mean(), (logits, new)
+
+    (value, (_, stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    updates, opt = adam.update(grads, opt)
+    return (jax.tree.map(jnp.add, params, updates), stats, opt), value
 
 
 RIGHT = {
@@ -129,5 +146,5 @@ RIGHT = {
     "00.step_keys": [split_then_folded, numbered, folded_twice, chain_of_splits],
     "00.point_gradients": [point_by_point, pulled_back, diagonal_of_the_jacobian, one_after_another],
     "00.train_forward": [rest_of_the_split, cloned],
-    "00.labelled_loss": [with_lists, one_axis_only],
+    "00.repaired_step": [by_two_halves, fakes_first],
 }

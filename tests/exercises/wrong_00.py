@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jax.nn import sigmoid, softplus
 
@@ -359,69 +360,116 @@ def state_first(graph, params, stats, x):
     return in_training(graph, params, stats, x)[::-1]
 
 
-# --- labelled_loss
+# --- repaired_step
 
 
-def unguarded(logits, labels):
-    return (softplus(logits) - labels * logits).mean()
+def step_of_d(change, forward, sample, adam, carry, key):
+    """The step, right but for what `change`, a dictionary, says."""
+    params, stats, opt = carry
+    real_key, fake_key = change.get("keys", jax.random.split)(key)
+    fake = 0.5 * jax.random.normal(fake_key, (128, 2))
+    x = jnp.concatenate([sample(real_key, 128), fake])
+    labels = change.get("labels", jnp.repeat(jnp.array([1.0, 0.0]), 128))
+    loss = change.get("loss", lambda s, y: (softplus(s) - y * s).mean())
+
+    def objective(params):
+        logits, new_stats = forward(params, stats, x)
+        return loss(logits, labels), new_stats
+
+    (value, new_stats), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    updates, new_opt = adam.update(grads, opt)
+    new = change.get("apply", optax.apply_updates)(params, updates)
+    return (new, change.get("stats", new_stats), change.get("opt", new_opt)), value
 
 
-def sizes_compared(logits, labels):
-    if logits.size != labels.size:
-        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
-    return unguarded(logits, labels)
+def by_log(s, y):
+    d = sigmoid(s)
+    return -(y * jnp.log(d) + (1 - y) * jnp.log(1 - d)).mean()
 
 
-def reshaped(logits, labels):
-    return unguarded(logits.reshape(-1), labels.reshape(-1))
+def by_log_with_epsilon(s, y):
+    d = sigmoid(s)
+    return -(y * jnp.log(d + 1e-7) + (1 - y) * jnp.log(1 - d + 1e-7)).mean()
 
 
-def axes_counted(logits, labels):
-    if logits.ndim != labels.ndim:
-        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
-    return unguarded(logits, labels)
+def nothing_mended(forward, sample, adam, carry, key):
+    change = {"keys": lambda key: (key, key), "labels": jnp.repeat(jnp.array([[1.0], [0.0]]), 128, axis=0)}
+    return step_of_d({**change, "loss": by_log, "stats": carry[1]}, forward, sample, adam, carry, key)
 
 
-def asserted(logits, labels):
-    assert logits.shape == labels.shape, f"{logits.shape} {labels.shape}"
-    return unguarded(logits, labels)
+def key_used_twice(forward, sample, adam, carry, key):
+    return step_of_d({"keys": lambda key: (key, key)}, forward, sample, adam, carry, key)
 
 
-def silent_error(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError("wrong shapes")
-    return unguarded(logits, labels)
+def parent_used_too(forward, sample, adam, carry, key):
+    return step_of_d({"keys": lambda key: (key, jax.random.split(key)[0])}, forward, sample, adam, carry, key)
 
 
-def labels_swapped(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
-    return unguarded(logits, 1 - labels)
+def one_batch_for_all(forward, sample, adam, carry, key):
+    return step_of_d({}, forward, sample, adam, carry, jax.random.key(0))
 
 
-def with_log_of_sigmoid(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
-    p = sigmoid(logits)
-    return -(labels * jnp.log(p) + (1 - labels) * jnp.log(1 - p)).mean()
+def labels_in_a_column(forward, sample, adam, carry, key):
+    labels = jnp.repeat(jnp.array([[1.0], [0.0]]), 128, axis=0)
+    return step_of_d({"labels": labels}, forward, sample, adam, carry, key)
 
 
-def one_shape_named(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape}")
-    return unguarded(logits, labels)
+def labels_exchanged(forward, sample, adam, carry, key):
+    labels = jnp.repeat(jnp.array([0.0, 1.0]), 128)
+    return step_of_d({"labels": labels}, forward, sample, adam, carry, key)
 
 
-def another_error(logits, labels):
-    if logits.shape != labels.shape:
-        raise TypeError(f"logits {logits.shape}, labels {labels.shape}")
-    return unguarded(logits, labels)
+def log_left(forward, sample, adam, carry, key):
+    return step_of_d({"loss": by_log}, forward, sample, adam, carry, key)
 
 
-def with_an_overflowing_branch(logits, labels):
-    if logits.shape != labels.shape:
-        raise ValueError(f"logits {logits.shape}, labels {labels.shape}")
-    return (jnp.where(logits > 20, logits, jnp.log1p(jnp.exp(logits))) - labels * logits).mean()
+def log_with_epsilon(forward, sample, adam, carry, key):
+    return step_of_d({"loss": by_log_with_epsilon}, forward, sample, adam, carry, key)
+
+
+def statistics_lost(forward, sample, adam, carry, key):
+    return step_of_d({"stats": carry[1]}, forward, sample, adam, carry, key)
+
+
+def state_lost(forward, sample, adam, carry, key):
+    return step_of_d({"opt": carry[2]}, forward, sample, adam, carry, key)
+
+
+def loss_summed(forward, sample, adam, carry, key):
+    return step_of_d({"loss": lambda s, y: (softplus(s) - y * s).sum()}, forward, sample, adam, carry, key)
+
+
+def steps_uphill(forward, sample, adam, carry, key):
+    uphill = {"apply": lambda params, updates: jax.tree.map(jnp.subtract, params, updates)}
+    return step_of_d(uphill, forward, sample, adam, carry, key)
+
+
+def params_unmoved(forward, sample, adam, carry, key):
+    return step_of_d({"apply": lambda params, updates: params}, forward, sample, adam, carry, key)
+
+
+def loss_as_a_float(forward, sample, adam, carry, key):
+    carry, value = step_of_d({}, forward, sample, adam, carry, key)
+    return carry, float(value)
+
+
+def carry_alone(forward, sample, adam, carry, key):
+    return step_of_d({}, forward, sample, adam, carry, key)[0]
+
+
+def real_and_fake_apart(forward, sample, adam, carry, key):
+    params, stats, opt = carry
+    real_key, fake_key = jax.random.split(key)
+    real, fake = sample(real_key, 128), 0.5 * jax.random.normal(fake_key, (128, 2))
+
+    def objective(params):
+        on_real, new_stats = forward(params, stats, real)
+        on_fake, new_stats = forward(params, new_stats, fake)
+        return (softplus(-on_real).mean() + softplus(on_fake).mean()) / 2, new_stats
+
+    (value, stats), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    updates, opt = adam.update(grads, opt)
+    return (optax.apply_updates(params, updates), stats, opt), value
 
 
 WRONG = {
@@ -505,17 +553,22 @@ WRONG = {
         (blended_twice, "You blend the statistics once more"),
         (state_first, "order is swapped"),
     ],
-    "00.labelled_loss": [
-        (unguarded, "Compare the two shapes"),
-        (sizes_compared, "not `size`"),
-        (reshaped, "reshape in silence"),
-        (axes_counted, "not `ndim`"),
-        (asserted, "`assert` vanishes"),
-        (silent_error, "name both shapes"),
-        (labels_swapped, "labels are swapped"),
-        (with_log_of_sigmoid, "Use softplus"),
-        (one_shape_named, "name both shapes"),
-        (another_error, "a ValueError is asked for"),
-        (with_an_overflowing_branch, "a `where` computes both branches"),
+    "00.repaired_step": [
+        (nothing_mended, "come back as they went in"),
+        (key_used_twice, "one key, one use"),
+        (parent_used_too, "used twice: drawn from and split"),
+        (one_batch_for_all, "Every step sees the same batch"),
+        (labels_in_a_column, "one over all pairs"),
+        (labels_exchanged, "The labels are swapped"),
+        (log_left, "log of a probability that rounds to 0"),
+        (log_with_epsilon, "an ε or a clip that hides it"),
+        (statistics_lost, "come back as they went in"),
+        (state_lost, "state comes back as it was"),
+        (loss_summed, "You sum over the batch"),
+        (steps_uphill, "move uphill"),
+        (params_unmoved, "come back unchanged"),
+        (loss_as_a_float, "where D is trained"),
+        (carry_alone, "Return two things"),
+        (real_and_fake_apart, "all 256 at once"),
     ],
 }

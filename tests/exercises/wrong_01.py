@@ -6,81 +6,6 @@ import numpy as np
 from jax.lax import stop_gradient
 from jax.nn import sigmoid, softplus
 
-# --- value
-
-
-def log_of_sigmoid(real_logits, fake_logits):
-    return jnp.log(sigmoid(real_logits)).mean() + jnp.log(1 - sigmoid(fake_logits)).mean()
-
-
-def epsilon_in_log(real_logits, fake_logits):
-    return jnp.log(sigmoid(real_logits) + 1e-8).mean() + jnp.log(1 - sigmoid(fake_logits) + 1e-8).mean()
-
-
-def loss_of_d(real_logits, fake_logits):
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
-
-
-def labels_swapped(real_logits, fake_logits):
-    return -softplus(real_logits).mean() - softplus(-fake_logits).mean()
-
-
-def log_d_twice(real_logits, fake_logits):
-    return -softplus(-real_logits).mean() - softplus(-fake_logits).mean()
-
-
-def logits_for_probabilities(real_logits, fake_logits):
-    return jnp.log(real_logits).mean() + jnp.log(1 - fake_logits).mean()
-
-
-def averaged_halves(real_logits, fake_logits):
-    return -(softplus(-real_logits).mean() + softplus(fake_logits).mean()) / 2
-
-
-def summed_batch(real_logits, fake_logits):
-    return -softplus(-real_logits).sum() - softplus(fake_logits).sum()
-
-
-def one_mean(real_logits, fake_logits):
-    return -jnp.concatenate([softplus(-real_logits), softplus(fake_logits)]).mean()
-
-
-def no_mean(real_logits, fake_logits):
-    return -softplus(-real_logits) - softplus(fake_logits)
-
-
-def pairs_averaged(real_logits, fake_logits):
-    return (-softplus(-real_logits) - softplus(fake_logits)).mean()
-
-
-def real_half_turned(real_logits, fake_logits):
-    return softplus(-real_logits).mean() - softplus(fake_logits).mean()
-
-
-def fakes_forgotten(real_logits, fake_logits):
-    return -softplus(-real_logits).mean()
-
-
-def softplus_by_where(s):
-    return jnp.where(s > 30, s, jnp.log1p(jnp.exp(s)))
-
-
-def softplus_with_a_kink(s):
-    return jnp.maximum(s, 0) + jnp.log1p(jnp.exp(-jnp.abs(s)))
-
-
-def nan_in_the_slope(real_logits, fake_logits):
-    return -softplus_by_where(-real_logits).mean() - softplus_by_where(fake_logits).mean()
-
-
-def no_slope_at_zero(real_logits, fake_logits):
-    return -softplus_with_a_kink(-real_logits).mean() - softplus_with_a_kink(fake_logits).mean()
-
-
-def number_taken_out(real_logits, fake_logits):
-    return float(-softplus(-real_logits).mean() - softplus(fake_logits).mean())
-
-
 # --- optimal_discriminator
 
 
@@ -185,57 +110,85 @@ def value_of_the_game(p, q, dx):
     return dx * np.sum(p * np.log(p / (p + q)) + q * np.log(q / (p + q)))
 
 
-# --- generator_losses
+# --- honest_bound
 
 
-def order_swapped(fake_logits):
-    return softplus(-fake_logits).mean(), -softplus(fake_logits).mean()
+def bound(on_real, on_fake):
+    return (-softplus(-on_real).mean() - softplus(on_fake).mean() + jnp.log(4)) / 2
 
 
-def saturating_sign(fake_logits):
-    return softplus(fake_logits).mean(), softplus(-fake_logits).mean()
+def halves(samples):
+    return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
-def helps_d(fake_logits):
-    return -softplus(fake_logits).mean(), -softplus(-fake_logits).mean()
+def on_what_it_learnt(train, real, fake):
+    d = train(real, fake)
+    return bound(d(real), d(fake))
 
 
-def negated_minimax(fake_logits):
-    return -softplus(fake_logits).mean(), softplus(fake_logits).mean()
+def same_half_twice(train, real, fake):
+    real, fake = real[: len(real) // 2], fake[: len(fake) // 2]
+    return on_what_it_learnt(train, real, fake)
 
 
-def naive_logs(fake_logits):
-    return jnp.log(1 - sigmoid(fake_logits)).mean(), -jnp.log(sigmoid(fake_logits)).mean()
+def on_all(train, real, fake):
+    d = train(halves(real)[0], halves(fake)[0])
+    return bound(d(real), d(fake))
 
 
-def clipped(fake_logits):
-    d = jnp.clip(sigmoid(fake_logits), 1e-7, 1 - 1e-7)
-    return jnp.log(1 - d).mean(), -jnp.log(d).mean()
+def fakes_not_held_back(train, real, fake):
+    (seen, new), d_fake = halves(real), halves(fake)[0]
+    d = train(seen, d_fake)
+    return bound(d(new), d(d_fake))
 
 
-def one_only(fake_logits):
-    return softplus(-fake_logits).mean()
+def real_not_held_back(train, real, fake):
+    d_real, (seen, new) = halves(real)[0], halves(fake)
+    d = train(d_real, seen)
+    return bound(d(d_real), d(new))
 
 
-def cut(fake_logits):
-    fake_logits = stop_gradient(fake_logits)
-    return -softplus(fake_logits).mean(), softplus(-fake_logits).mean()
+def value_itself(train, real, fake):
+    (seen, new), (seen_fake, new_fake) = halves(real), halves(fake)
+    d = train(seen, seen_fake)
+    return 2 * bound(d(new), d(new_fake)) - jnp.log(4)
 
 
-def saturating_by_where(fake_logits):
-    return -softplus_by_where(fake_logits).mean(), softplus(-fake_logits).mean()
+def bound_of_twice(train, real, fake):
+    (seen, new), (seen_fake, new_fake) = halves(real), halves(fake)
+    d = train(seen, seen_fake)
+    return 2 * bound(d(new), d(new_fake))
 
 
-def other_by_where(fake_logits):
-    return -softplus(fake_logits).mean(), softplus_by_where(-fake_logits).mean()
+def log_2(train, real, fake):
+    return (value_itself(train, real, fake) + jnp.log(2)) / 2
 
 
-def other_with_a_kink(fake_logits):
-    return -softplus(fake_logits).mean(), softplus_with_a_kink(-fake_logits).mean()
+def log_d_on_fakes(train, real, fake):
+    (seen, new), (seen_fake, new_fake) = halves(real), halves(fake)
+    d = train(seen, seen_fake)
+    return bound(d(new), -d(new_fake))
 
 
-def logits_averaged(fake_logits):
-    return -softplus(fake_logits.mean()), softplus(-fake_logits.mean())
+def labels_swapped(train, real, fake):
+    (seen, new), (seen_fake, new_fake) = halves(real), halves(fake)
+    d = train(seen, seen_fake)
+    return bound(-d(new), -d(new_fake))
+
+
+def one_held_back(train, real, fake):
+    d = train(real[:-1], fake[:-1])
+    return bound(d(real[-1:]), d(fake[-1:]))
+
+
+def no_training(train, real, fake):
+    return bound(real, fake)
+
+
+def mixed_up(train, real, fake):
+    x = jnp.concatenate([real, fake])
+    d = train(x[::2], x[1::2])
+    return bound(d(real), d(fake))
 
 
 # --- frozen_logits
@@ -305,6 +258,69 @@ def q_at_the_noise(theta, z, log_p, log_q):
 
 def p_cut(theta, z, log_p, log_q):
     return stop_gradient(log_p(theta + z)) - log_q(theta + z, stop_gradient(theta))
+
+
+# --- divergence_losses
+
+
+def order_swapped(s):
+    return -jnp.exp(s), -s
+
+
+def first_turned(s):
+    return s, -jnp.exp(s)
+
+
+def second_turned(s):
+    return -s, jnp.exp(s)
+
+
+def integrand_for_slope(s):
+    return -s, s * jnp.exp(s)
+
+
+def goodfellows_two(s):
+    return -softplus(s), softplus(-s)
+
+
+def non_saturating_second(s):
+    return -s, softplus(-s)
+
+
+def logit_twice(s):
+    return -s, s
+
+
+def first_for_both(s):
+    return -s, -s
+
+
+def ratio_turned_over(s):
+    return -s, -jnp.exp(-s)
+
+
+def averaged(s):
+    return -s.mean(), -jnp.exp(s).mean()
+
+
+def probability_for_ratio(s):
+    return -s, -sigmoid(s)
+
+
+def cut(s):
+    return -stop_gradient(s), -jnp.exp(s)
+
+
+def one_loss(s):
+    return -s
+
+
+def softplus_by_where(s):
+    return jnp.where(s > 30, s, jnp.log1p(jnp.exp(s)))
+
+
+def softplus_with_a_kink(s):
+    return jnp.maximum(s, 0) + jnp.log1p(jnp.exp(-jnp.abs(s)))
 
 
 # --- repaired_losses
@@ -391,24 +407,6 @@ def real_half_cut(logit, generator, theta, real, z):
 
 
 WRONG = {
-    "01.value": [
-        (log_of_sigmoid, "σ rounds to 0 or 1"),
-        (epsilon_in_log, " ε "),  # gone in rounding, or not: that depends on jaxlib
-        (loss_of_d, "the loss D minimises"),
-        (labels_swapped, "labels are swapped"),
-        (log_d_twice, "V has E[log(1−D(G(z)))]"),
-        (logits_for_probabilities, "log of a logit"),
-        (averaged_halves, "average the two halves"),
-        (summed_batch, "sum over the batch"),
-        (one_mean, "average the two halves"),
-        (no_mean, "the means are missing"),
-        (pairs_averaged, "do not pair up"),
-        (real_half_turned, "sign of the real half is turned"),
-        (fakes_forgotten, "term on the fakes is missing"),
-        (nan_in_the_slope, "a `where` computes both branches"),
-        (no_slope_at_zero, "At a logit of exactly 0"),
-        (number_taken_out, "where D climbs it"),
-    ],
     "01.optimal_discriminator": [
         (fake_probability, "probability that x is fake"),
         (odds, "That is the odds"),
@@ -435,19 +433,20 @@ WRONG = {
         (mean_over_grid, "a mean over the grid points"),
         (value_of_the_game, "−log 4 + 2·JSD"),
     ],
-    "01.generator_losses": [
-        (order_swapped, "in the wrong order"),
-        (saturating_sign, "sign of your saturating loss is turned"),
-        (helps_d, "helps D reject fakes"),
-        (negated_minimax, "It needs log D"),
-        (naive_logs, "σ rounds to 0 or 1"),
-        (clipped, "hides the −inf"),
-        (one_only, "Return two things"),
-        (cut, "no gradient reaches the logits"),
-        (saturating_by_where, "The saturating loss is right, its gradient is not finite"),
-        (other_by_where, "The non-saturating loss is right, its gradient is not finite"),
-        (other_with_a_kink, "At a logit of exactly 0"),
-        (logits_averaged, "You average the logits"),
+    "01.honest_bound": [
+        (on_what_it_learnt, "You measure on samples on which D was trained"),
+        (same_half_twice, "You measure on samples on which D was trained"),
+        (on_all, "You measure on all samples"),
+        (fakes_not_held_back, "Your fakes are those on which D was trained"),
+        (real_not_held_back, "Your real samples are those on which D was trained"),
+        (value_itself, "This is V of a D"),
+        (bound_of_twice, "This bounds 2·JSD"),
+        (log_2, "It is log 4, not log 2"),
+        (log_d_on_fakes, "on the fakes, not log D"),
+        (labels_swapped, "Your labels are swapped"),
+        (one_held_back, "that few to measure on"),
+        (no_training, "never called"),
+        (mixed_up, "mixed up"),
     ],
     "01.frozen_logits": [
         (follows, "D* moves along with theta"),
@@ -463,6 +462,21 @@ WRONG = {
         (one_by_one, "calls `log_p` for each one"),
         (q_at_the_noise, "You take log q at z"),
         (p_cut, "x is cut inside log p"),
+    ],
+    "01.divergence_losses": [
+        (order_swapped, "in the wrong order"),
+        (first_turned, "The sign of the first is turned"),
+        (second_turned, "The sign of the second is turned"),
+        (integrand_for_slope, "the *value* of KL(p‖q)"),
+        (goodfellows_two, "is the saturating one"),
+        (non_saturating_second, "is the non-saturating one"),
+        (logit_twice, "a power of e"),
+        (first_for_both, "Both of yours are for KL(q‖p)"),
+        (ratio_turned_over, "The second is"),
+        (averaged, "is one number"),
+        (probability_for_ratio, "The second is −D"),
+        (cut, "No gradient comes through the loss for KL(q‖p)"),
+        (one_loss, "Return two things"),
     ],
     "01.repaired_losses": [
         (sign_still_lost, "sign lost"),
