@@ -237,7 +237,7 @@ def check_data(gan, data) -> str:
     cure = "x / 127.5 − 1" if high > 1 + slack else "2·x − 1" if end == "tanh" else "(x + 1) / 2"
     said = (
         f"The generator ends in {'a sigmoid' if end == 'logistic' else end}, from {bottom} to {top}; "
-        f"the data go from {low:.3g} to {high:.3g}. Scale them: {cure}."
+        f"the data go from {low:.3g} to {high:.3g}.\nScale them: {cure}."
     )
     if low < bottom - slack or high > top + slack:
         raise ValueError(said)

@@ -318,7 +318,7 @@ def test_the_default_latents_of_a_network_that_takes_others():
             lambda x: 127.5 * (x + 1),
             r"ends in tanh, from -1 to 1; .* 255\. .*x / 127.5 − 1",
         ),
-        (nnx.sigmoid, lambda x: x, r"ends in a sigmoid.*from -1 to 1\. Scale them: \(x \+ 1\) / 2"),
+        (nnx.sigmoid, lambda x: x, r"ends in a sigmoid.*from -1 to 1\.\nScale them: \(x \+ 1\) / 2"),
         (jnp.tanh, lambda x: x, None),
         (nnx.sigmoid, lambda x: (x + 1) / 2, None),
         (None, lambda x: 127.5 * (x + 1), None),
@@ -346,7 +346,7 @@ def test_data_in_a_half_of_the_generators_range_are_remarked_on(capsys):
     )
     fit(gan, gan.init(KEY), x, **SETTINGS)
     said = capsys.readouterr().out
-    assert "ends in tanh, from -1 to 1; the data go from 0 to 1. Scale them: 2·x − 1." in said
+    assert "ends in tanh, from -1 to 1; the data go from 0 to 1.\nScale them: 2·x − 1." in said
     fit(gan, gan.init(KEY), 2 * x - 1, **SETTINGS)
     assert "Scale them" not in capsys.readouterr().out
 
