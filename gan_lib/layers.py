@@ -241,8 +241,8 @@ class BatchSpread(nnx.Module):
     mixes_samples = True  # a logit depends on the whole batch: no gradient penalty with this, see penalties.py
 
     def __call__(self, x):
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # deviations of 8 bits are none
-        spread = jnp.sqrt(x.var(axis=0) + 1e-4)  # the root's slope at 0 is infinite
+        exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # deviations of 8 bits are none
+        spread = jnp.sqrt(exact.var(axis=0) + 1e-4).astype(x.dtype)  # the root's slope at 0 is infinite
         return jnp.concatenate([x, jnp.broadcast_to(spread, x.shape)], axis=1)
 
 

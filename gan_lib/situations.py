@@ -43,7 +43,7 @@ class Situation(NamedTuple):
 
 SWING = dict(data="cluster", size=16, momentum=0.9, g_rate=3e-3, d_rate=3e-3)
 AHEAD = dict(d_rate=1e-2, g_rate=1e-3, d_steps=5)
-SPRINGS, COLLAPSE = "03 · Springs in networks", "02 · 3. The collapse"
+SPRINGS, HOPPING = "03 · Springs in networks", "02 · 3a. Hopping: it can recover"
 TWO_LOSSES = "01 · Two losses for the generator"
 SITUATIONS: dict[str, Situation] = {
     "circling": Situation(
@@ -57,10 +57,10 @@ SITUATIONS: dict[str, Situation] = {
         "02 · The library's step, and a better recipe",
     ),
     "a slow D": Situation(
-        dict(d_rate=1e-4), 1500, "D learns thirty times more slowly than G: who runs after whom?", COLLAPSE
+        dict(d_rate=1e-4), 1500, "D learns thirty times more slowly than G: who runs after whom?", HOPPING
     ),
     "a frozen D": Situation(
-        dict(d_rate=0.0), 400, "D never answers: where do the fakes end, and what does D say of them?", COLLAPSE
+        dict(d_rate=0.0), 400, "D never answers: where do the fakes end, and what does D say of them?", HOPPING
     ),
     "D ahead, saturating": Situation(
         {**AHEAD, "loss": "minimax"}, 1500, "D is far ahead, G minimises log(1 − D(G(z))): can it still move?", TWO_LOSSES
@@ -86,7 +86,7 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "a rush": Situation(
         dict(g_rate=4e-2, d_rate=2e-2), 1000, "Rates ten times too high. Lower them after 1,000 steps: what comes back?",
-        COLLAPSE,
+        "02 · 3b. Modes lost for good",
     ),
 }  # fmt: skip
 

@@ -316,7 +316,7 @@ def test_the_default_latents_of_a_network_that_takes_others():
         (
             jnp.tanh,
             lambda x: 127.5 * (x + 1),
-            r"ends in tanh, from -1 to 1; .* 255\. .*x / 127.5 − 1",
+            r"ends in tanh, from -1 to 1; .* 255\.\nScale them: x / 127.5 − 1",
         ),
         (nnx.sigmoid, lambda x: x, r"ends in a sigmoid.*from -1 to 1\.\nScale them: \(x \+ 1\) / 2"),
         (jnp.tanh, lambda x: x, None),
