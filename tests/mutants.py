@@ -627,7 +627,7 @@ MUTANTS = [
     ),
     Mutant(
         "nets: the spread of a batch in bfloat16 is float32",
-        "gan_lib/layers.py", "x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # dev", "x = x  # dev",
+        "gan_lib/layers.py", "exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # dev", "exact = x  # dev",
         "tests/test_nets.py -k leaves_weights",
     ),
     Mutant(
