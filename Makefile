@@ -32,7 +32,7 @@ lab: setup ## open JupyterLab at your copy of the first notebook, in mine/; a ne
 	@$(RUN) notebooks/source/mine.py
 	@cd mine && JUPYTER_CONFIG_PATH=../.ci/jupyter ../$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/00_start_here.ipynb $(ARGS)
 
-test: published lint ## check the course as published: style, library, exercises, notebooks (ten minutes, on a slow machine 25)
+test: published lint ## check the course as published: style, library, exercises, notebooks (half an hour on two cores)
 	@$(RUN) $(PYTEST) $(NOTEBOOKS) $(ARGS)
 
 test-fast: published lint ## what breaks most often, in a minute or two: no notebook runs, no long training
