@@ -38,8 +38,8 @@ const STYLE = `
 .gan-play .knobs { flex: 1 1 220px; min-width: 0; display: grid; gap: 2px; align-content: start; }
 .gan-play label { display: grid; grid-template-columns: 1fr 3.6em; align-items: center; }
 .gan-play label input[type=range] { grid-column: 1 / 3; width: 100%; margin: 0; }
-.gan-play .row { display: flex; flex-wrap: wrap; gap: 4px; margin: 4px 0; align-items: center; }
-.gan-play .row label { display: flex; gap: 4px; }
+.gan-play .strip { display: flex; flex-wrap: wrap; gap: 4px; margin: 4px 0; align-items: center; }
+.gan-play .strip label { display: flex; gap: 4px; }
 .gan-play button, .gan-play select, .gan-play input, .gan-play textarea { font: inherit; }
 .gan-play textarea { width: 100%; box-sizing: border-box; }
 .gan-play [role=status] { min-height: 1.4em; margin: 2px 0; }
@@ -99,22 +99,22 @@ function render({ model, el }) {
   const text = make("textarea", { rows: 4, placeholder: "0.5, 1.2\n0.7, 1.1" });
   text.dataset.name = "text";
   text.setAttribute("aria-label", "points, x and y on each line");
-  const situations = make("div", { className: "row" });
+  const situations = make("div", { className: "strip" });
   const curves = CURVES.map(([lines, top]) => {
     const canvas = make("canvas", { width: 180, height: 64 }), caption = make("figcaption");
     return { lines, top, canvas, caption, figure: make("figure", {}, canvas, caption) };
   });
   const own = make("details", {}, make("summary", { textContent: "your own data" }),
     "Draw on the picture, or paste points, x and y on each line:", text,
-    make("div", { className: "row" }, button("use these points", "paste", () => ask({ do: "paste", text: text.value })),
+    make("div", { className: "strip" }, button("use these points", "paste", () => ask({ do: "paste", text: text.value })),
       button("draw anew", "wipe", () => { drawn = []; said.textContent = "Draw on the picture."; })));
   el.replaceChildren(make("div", { className: "gan-play" }, make("style", { textContent: STYLE }), situations, question,
-    make("div", { className: "row" }, play, button("one step", "step", () => ask({ do: "step" })),
+    make("div", { className: "strip" }, play, button("one step", "step", () => ask({ do: "step" })),
       button("reset", "reset", () => { history = []; ask({ do: "reset" }); }), make("label", {}, "seed", seed), count),
     said,
     make("div", { className: "sides" }, picture, make("div", { className: "knobs" }, ...Object.entries(KNOBS).map(knob),
-      make("div", { className: "row" }, ...Object.entries(LISTS).map(list)), own)),
-    make("div", { className: "row" }, ...curves.map((curve) => curve.figure))));
+      make("div", { className: "strip" }, ...Object.entries(LISTS).map(list)), own)),
+    make("div", { className: "strip" }, ...curves.map((curve) => curve.figure))));
 
   // --- drawing: data by the mouse, and the picture ---
   const place = (x) => ((x + LIMIT) / (2 * LIMIT)) * SIZE; // up is up: y goes through SIZE − place(y)
