@@ -260,19 +260,24 @@ def jsd(p, q, dx):
 class _ByHeart:
     """A `train` whose D is sure of each sample it has seen, and has `on_real` and `on_fake` for logits of all others.
 
-    Real samples are positive numbers, fakes negative ones; calls: what it was given.
+    on_real: one number, or several, of which each further D has the next. Real samples are positive numbers, fakes negative
+    ones. calls: what it was given; asked: how often each D was asked.
     """
 
     def __init__(self, on_real, on_fake):
-        self.on_real, self.on_fake, self.calls = on_real, on_fake, []
+        self.on_real, self.on_fake, self.calls, self.asked = np.ravel(on_real), on_fake, [], []
 
     def __call__(self, real, fake):
         real, fake = jnp.asarray(real), jnp.asarray(fake)
+        number = len(self.calls)
+        on_real = self.on_real[number % len(self.on_real)]
         self.calls.append((real, fake))
+        self.asked.append(0)
 
         def logits(x):
+            self.asked[number] += 1
             x = jnp.asarray(x)
-            new = jnp.where(x > 0, self.on_real, self.on_fake)
+            new = jnp.where(x > 0, on_real, self.on_fake)
             known = [jnp.isin(x, samples) for samples in (real, fake)]
             return jnp.where(known[0], 30.0, jnp.where(known[1], -30.0, new))
 
@@ -333,6 +338,22 @@ def check_honest_bound(fn):
                     f"`train` gets {part:.0%} of the {of} samples. With that few to learn from, or that few to measure on, the "
                     "bound says nothing: half of each is a fair share."
                 )
+    _check_not_picked(fn, jnp.asarray(real), jnp.asarray(fake))
+
+
+def _check_not_picked(fn, real, fake):
+    """Of several Ds, one that is picked by the samples on which it is then measured is one that chance has helped."""
+    picked = []
+    for worth in ((0.8, -1.0), (-1.0, 0.8)):
+        train = _ByHeart(worth, -0.5)
+        got = fn(train, real, fake)
+        largest = (-plus(-max(worth)) - plus(-0.5) + np.log(4)) / 2
+        picked.append(len(train.calls) > 1 and max(train.asked) <= 2 and np.isclose(got, largest, atol=1e-4))
+    if all(picked):
+        raise Mistake(
+            "You keep the largest of several bounds, the one that chance has helped most. Take their mean, or pick D by "
+            "samples of its own, on which it is not measured."
+        )
 
 
 @define(

@@ -158,6 +158,11 @@ def check_host_keys(fn):
             other = first.setdefault(tuple(drawn[at]), at)
             if other != at:
                 (s, h, _), (t, g, _) = other, at
+                if (s, h) == (t, g):
+                    raise Mistake(
+                        f"batch and latents are one key at step {STEPS[s]} of host {HOSTS[h]}: step and host change places in "
+                        "yours, and are equal there. Split one key in two."
+                    )
                 raise Mistake(
                     f"Step {STEPS[s]} of host {HOSTS[h]} and step {STEPS[t]} of host {HOSTS[g]} have a key in common: a sum or a "
                     "product of step and host is the same for several pairs. Fold in one after the other."
@@ -307,6 +312,7 @@ def check_came_out(fn):
                 total,
                 "The loss is divided by the number of devices before its slope is taken: so is the slope.",
             ),
+            ("grad of pmean", mean / n, "You divide twice: pmean divides by the number of devices once."),
             ("grad of pmean", n * total, "pmean divides the loss by the number of devices, and the slope with it."),
             inputs={"parts": parts},
         )

@@ -136,6 +136,12 @@ def on_all(train, real, fake):
     return bound(d(real), d(fake))
 
 
+def larger_of_two(train, real, fake):
+    (a, b), (c, d) = halves(real), halves(fake)
+    bounds = [bound(f(new), f(other)) for f, new, other in ((train(a, c), b, d), (train(b, d), a, c))]
+    return jnp.maximum(*bounds)
+
+
 def fakes_not_held_back(train, real, fake):
     (seen, new), d_fake = halves(real), halves(fake)[0]
     d = train(seen, d_fake)
@@ -439,6 +445,7 @@ WRONG = {
         (on_all, "You measure on all samples"),
         (fakes_not_held_back, "Your fakes are those on which D was trained"),
         (real_not_held_back, "Your real samples are those on which D was trained"),
+        (larger_of_two, "the largest of several bounds"),
         (value_itself, "This is V of a D"),
         (bound_of_twice, "This bounds 2·JSD"),
         (log_2, "It is log 4, not log 2"),

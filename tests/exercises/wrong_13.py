@@ -91,6 +91,12 @@ def one_for_both(key, step, host):
     return init, own, own
 
 
+def in_turned_order(key, step, host):
+    init, key = jax.random.split(key)
+    fold = jax.random.fold_in
+    return init, fold(fold(key, step), host), fold(fold(key, host), step)
+
+
 def each_step_the_same(key, step, host):
     init, key = jax.random.split(key)
     batch, latents = jax.random.split(jax.random.fold_in(key, host))
@@ -183,6 +189,7 @@ own_slopes = but(grad=lambda parts: parts)
 divided_by_itself = but(grad=lambda parts: parts.mean())
 added_once = but(psum=lambda parts: parts.sum())
 sum_at_the_end = but(of_pmean=lambda parts: parts.sum())
+divided_twice = but(of_pmean=lambda parts: parts.mean() / len(parts))
 other_names = lambda parts: {"grad": parts.sum()}
 
 # --- effective
@@ -274,6 +281,7 @@ WRONG = {
         (added, "have a key in common"),
         (by_eight, "have a key in common"),
         (one_for_both, "are one key"),
+        (in_turned_order, "change places"),
         (each_step_the_same, "Every step draws the same"),
         (own_seed, "Another seed gives the same"),
         (by_python, "are traced in the notebook"),
@@ -296,6 +304,7 @@ WRONG = {
         (divided_by_itself, "Nobody divides"),
         (added_once, "has added up already"),
         (sum_at_the_end, "before its slope is taken"),
+        (divided_twice, "You divide twice"),
         (other_names, "Return a dictionary with the keys"),
     ],
     "13.effective": [
