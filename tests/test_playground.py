@@ -285,10 +285,9 @@ def test_a_browser_that_is_gone_stops_it_and_a_busy_kernel_does_not(monkeypatch)
     told, loop = Told(), asyncio.new_event_loop()
     player = Player(small(), told, loop)
     player.ask({"do": "play"})
-    wait(lambda: told.steps())
-    time.sleep(40 * live.PULSE)  # the loop does not run: a cell is busy
+    wait(lambda: len(told.steps()) > 3 * PATIENCE)  # the loop does not run: a cell is busy, for so many pulses at least
     assert player.playing
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     for _ in range(3 * PATIENCE):  # somebody looks
         player.ask({"do": "alive"})
