@@ -1,7 +1,8 @@
 """The pictures of the course: sample sheets, loss curves, the four-layer picture, animations.
 
 One colour per role, told apart by colour-blind readers too (Okabe & Ito 2008): REAL for data, FAKE for samples and
-their generator, JUDGE for the discriminator, SURFACE for its probability from 0 (fake) to 1 (real).
+their generator, JUDGE for the discriminator, SURFACE for its probability from 0 (fake) to 1 (real). ALARM
+is no role, so it has none of these colours: yellow for a metric that is fooled, purple for one that is alarmed.
 """
 
 import io
@@ -19,10 +20,11 @@ from PIL import Image
 
 from gan_lib.arrays import as_array, as_float64, as_ink, check_whole
 from gan_lib.losses import Loss, non_saturating
+from gan_lib.palette import in_palette
 
 REAL, FAKE, JUDGE = "#0072B2", "#D55E00", "#009E73"
 SURFACE = LinearSegmentedColormap.from_list("judge", ["#F0B78E", "#F7D6BF", "#FFFFFF", "#C6E0F2", "#94C4E6"])
-ALARM = LinearSegmentedColormap.from_list("alarm", [REAL, "#9CC8E3", "#FFFFFF", "#F2BE98", FAKE])
+ALARM = LinearSegmentedColormap.from_list("alarm", ["#E0AE00", "#F3DFA0", "#FFFFFF", "#CDB8DC", "#6A2C91"])
 
 
 class Picture(Figure):
@@ -91,18 +93,21 @@ def samples(images, *, columns: int = 10, labels: Sequence[str] = (), title: str
     return figure
 
 
-def verdict_table(texts, alarm, images, *, rows: Sequence[str], columns: Sequence[str], rules=(), scale=None) -> Figure:
+def verdict_table(
+    texts, alarm, images, *, rows: Sequence[str], columns: Sequence[str], groups=(), scale=None
+) -> Figure:
     """What every metric (a column) says about every set of samples (a row): numbers on a heat map, samples beside it.
 
-    texts: (R, C) strings. alarm: (R, C) from −1 (blue: better than real) over 0 (white) to 1 (orange: alarmed).
-    images: (R, m, H, W) or (R, m, H, W, 1) in [-1, 1]. rules: rows above which a line is drawn. scale: {position: label}
-    of the colour bar, positions from −1 to 1.
+    texts: (R, C) strings. alarm: (R, C) from −1 (yellow: better than real) over 0 (white) to 1 (purple: alarmed).
+    images: (R, m, H, W) or (R, m, H, W, 1) in [-1, 1]. groups: {name: its first row}, from the top, with a line above each
+    but the first. scale: {position: label} of the colour bar, positions from −1 to 1.
     """
     images = as_ink(images).reshape(*np.shape(images)[:4])
     sheet = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=-1)
     (r, m, h, w), c = sheet.shape, len(columns)
     # Sizes in inches, by hand, so that a sample stays as wide as it is high.
-    row, cell, left, head, foot = 0.38, 0.8, 0.082 * max(map(len, rows)), 0.5, 0.5 if scale else 0.05
+    row, cell, head, foot, side = 0.38, 0.8, 0.5, 0.5 if scale else 0.05, 0.3 if groups else 0
+    left = side + 0.082 * max(map(len, rows))
     strip, width, height = m * row * w / h, left + m * row * w / h + 0.1 + c * cell, head + r * row + foot
     figure = Picture(width, height)
     figure.set_layout_engine("none")
@@ -115,10 +120,18 @@ def verdict_table(texts, alarm, images, *, rows: Sequence[str], columns: Sequenc
     beside.set_yticks(h * (np.arange(r) + 0.5), rows)
     heat = ax.imshow(alarm, cmap=ALARM, vmin=-1, vmax=1, aspect="auto")
     for (i, j), level in np.ndenumerate(alarm):
-        ax.text(j, i, texts[i][j], ha="center", va="center", color="white" if abs(level) > 0.85 else "black")
+        ax.text(j, i, texts[i][j], ha="center", va="center", color="white" if level > 0.75 else "black")
     ax.vlines(np.arange(1, c) - 0.5, -0.5, r - 0.5, color="white", lw=2)
     ax.hlines(np.arange(1, r) - 0.5, -0.5, c - 0.5, color="white", lw=2)
-    ax.hlines(np.array(rules) - 0.5, -0.5, c - 0.5, color="#555555", lw=1)
+    starts = [*dict(groups).values(), r]
+    ax.hlines(np.array(starts[1:-1]) - 0.5, -0.5, c - 0.5, color="#555555", lw=1)
+    for name, first, end in zip(groups, starts, starts[1:], strict=False):
+        margin = place(0.02, height - head - row * end + 0.04, side, row * (end - first) - 0.08)
+        margin.text(0.3, 0.5, name, rotation=90, ha="center", va="center", weight="bold", fontsize=9)
+        margin.set(xticks=[], yticks=[])
+        margin.spines[:].set_visible(False)
+        margin.spines["right"].set_visible(True)
+        margin.spines["right"].set_color("#555555")
     ax.set_xticks(range(c), columns, fontsize=9)
     ax.set_yticks([])
     beside.set_xticks([])
@@ -264,12 +277,7 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"The frames of an animation must be of one size; got {sorted({a.shape for a in arrays})}.")
     # One palette for all frames: PNG has one for the whole file.
-    colourful = Image.fromarray(np.concatenate(arrays))
-    film = colourful.quantize(palette=_palette(colourful, colours), dither=Image.Dither.NONE)
-    if (page := (np.asarray(colourful) == 255).all(axis=-1)).any():  # white stays white, not nearly white
-        entries = np.array(film.getpalette()).reshape(-1, 3)
-        entries[np.bincount(np.asarray(film)[page]).argmax()] = 255
-        film.putpalette(entries.ravel().tolist())
+    film = in_palette(np.concatenate(arrays), colours, SURFACE(np.arange(256), bytes=True)[:, :3])
     height, width = arrays[0].shape[:2]
     stills = [film.crop((0, i * height, width, (i + 1) * height)) for i in range(len(arrays))]
     durations = [int(1000 * seconds / len(stills))] * (len(stills) - 1) + [int(1000 * seconds / len(stills)) + 1000]
@@ -278,15 +286,6 @@ def animation(frames, *, seconds: float = 4.0, colours: int = 128) -> Animation:
         look |= dict(save_all=True, default_image=True, append_images=stills, duration=durations, loop=0)
     stills[-1].save(file, "PNG", **look)
     return Animation(file.getvalue())
-
-
-def _palette(image, colours):
-    """A palette in which rare colours count: by pixels alone, a surface takes all and points turn grey."""
-    codes = (np.asarray(image).reshape(-1, 3) >> 2) @ np.array([1 << 12, 1 << 6, 1])
-    codes, pixels = np.unique(codes, return_counts=True)
-    codes = np.repeat(codes, np.cbrt(pixels).astype(int))
-    shades = np.stack([codes >> 12, codes >> 6 & 63, codes & 63], axis=-1).astype(np.uint8)
-    return Image.fromarray((shades << 2 | shades >> 4)[None]).quantize(colours, kmeans=1)
 
 
 def _pixels(frame):

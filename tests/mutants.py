@@ -591,6 +591,16 @@ MUTANTS = [
         "tests/test_plots.py -k still_picture",
     ),
     Mutant(
+        "palette: half of it for a surface",
+        "gan_lib/palette.py", "min(len(scale), colours // 2)", "min(len(scale), 9)",
+        "tests/test_plots.py -k bands",
+    ),
+    Mutant(
+        "palette: a page is white",
+        "gan_lib/palette.py", "if codes[-1] == 0xFFFFFF:", "if False:",
+        "tests/test_plots.py -k white_page",
+    ),
+    Mutant(
         "layers: 32 bits where JAX's default is 64",
         "gan_lib/layers.py", "features_in, features_out), jnp.float32))", "features_in, features_out)))",
         "tests/test_layers.py -k 64_bits",

@@ -141,15 +141,27 @@ def test_a_verdict_table_has_numbers_colours_and_samples_in_their_places():
     images = np.linspace(-1, 1, 4).reshape(2, 2, 1, 1, 1) * np.ones((2, 2, 4, 4, 1))
     texts = [["a", "b", "c"], ["d", "e", "f"]]
     figure = plots.verdict_table(
-        texts, alarm, images, rows=["good", "bad"], columns=["x", "y", "z"], rules=[1], scale={-1: "low", 1: "high"}
+        texts,
+        alarm,
+        images,
+        rows=["good", "bad"],
+        columns=["x", "y", "z"],
+        groups={"A": 0, "B": 1},
+        scale={-1: "low", 1: "high"},
     )
-    strip, heat, bar = figure.axes
+    strip, heat, above, below, bar = figure.axes
+    assert [ax.texts[0].get_text() for ax in (above, below)] == ["A", "B"]
+    for i, ax in enumerate((above, below)):  # beside its row, and no other
+        assert 0.8 < ax.get_window_extent().height / heat.get_window_extent().height * 2 < 1
+        middle = strip.transData.transform((0, 6 * i + 2.5))[1]
+        assert abs(ax.get_window_extent().y0 + ax.get_window_extent().y1 - 2 * middle) < 2
     np.testing.assert_array_equal(heat.images[0].get_array(), alarm)
     assert heat.images[0].get_clim() == (-1, 1)
     assert {text.get_position(): text.get_text() for text in heat.texts} == {
         (j, i): texts[i][j] for i in range(2) for j in range(3)
     }
-    assert contrast(heat.texts[2].get_color(), plots.FAKE) > 3
+    assert contrast(heat.texts[2].get_color(), plots.ALARM(1.0)) > 4.5
+    assert contrast(heat.texts[0].get_color(), plots.ALARM(0.0)) > 4.5
     assert [text.get_text() for text in strip.get_yticklabels()] == ["good", "bad"]
     assert [text.get_text() for text in heat.get_xticklabels()] == ["x", "y", "z"]
     assert [text.get_text() for text in bar.get_xticklabels()] == ["low", "high"]
@@ -158,7 +170,7 @@ def test_a_verdict_table_has_numbers_colours_and_samples_in_their_places():
     image = np.asarray(Image.open(io.BytesIO(figure._repr_png_())))
     box = heat.get_window_extent()
     row, column = image.shape[0] - int(box.y0 + 0.9 * box.height), int(box.x0 + 0.05 * box.width)
-    np.testing.assert_allclose(image[row, column] / 255, to_rgb(plots.REAL), atol=0.01)  # better than real is blue
+    np.testing.assert_allclose(image[row, column] / 255, plots.ALARM(0.0)[:3], atol=0.01)  # better than real is yellow
 
 
 def test_loss_curves_have_their_reference_lines():
@@ -282,6 +294,8 @@ def test_colours_tell_roles_apart():
     assert len({plots.REAL, plots.FAKE, plots.JUDGE}) == 3
     for colour in (plots.REAL, plots.FAKE, plots.JUDGE):
         assert contrast(colour, "white") > 3
+    for end in (0.0, 1.0):  # what alarms, and what fools, is neither real nor fake
+        assert all(np.abs(np.subtract(plots.ALARM(end)[:3], to_rgb(role))).max() > 0.3 for role in (plots.REAL, plots.FAKE))
     fake_side, _, real_side = (np.array(plots.SURFACE(p)[:3]) for p in (0.0, 0.5, 1.0))
     assert fake_side[0] > fake_side[2]
     assert real_side[2] > real_side[0]
@@ -321,6 +335,22 @@ def test_a_film_keeps_the_colours_of_a_few_points_on_a_surface():
     shown = np.asarray(png.convert("RGB"))
     for i, role in enumerate(roles):
         np.testing.assert_allclose(shown[12, 10 * i + 12], role, atol=12)
+
+
+def test_a_surface_on_film_has_no_bands_that_its_function_lacks():
+    """Beside all that else is coloured: each shade is near the one drawn, and no two neighbours are far apart."""
+    rng, ramp = np.random.default_rng(0), plots.SURFACE(np.linspace(0, 1, 400), bytes=True)[:, :3]
+    frames = [np.tile(ramp, (100, 1, 1)) for _ in range(2)]
+    frames[1][:50] = rng.integers(0, 255, (50, 400, 3))
+    shown = np.asarray(Image.open(io.BytesIO(plots.animation(frames).png)).convert("RGB"))[80]
+    np.testing.assert_allclose(shown, ramp, atol=3)
+    assert np.abs(np.diff(shown.astype(int), axis=0)).max() <= 5
+
+
+def test_a_film_without_a_surface_has_its_whole_palette():
+    greys = np.repeat(np.arange(0, 256, 17, dtype=np.uint8), 30).reshape(16, 30, 1) * np.ones(3, np.uint8)
+    film = Image.open(io.BytesIO(plots.animation([greys, greys[::-1]], colours=16).png))
+    np.testing.assert_allclose(np.asarray(film.convert("RGB")), greys[::-1], atol=2)
 
 
 def test_figures_make_frames():
