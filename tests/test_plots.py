@@ -152,7 +152,7 @@ def test_a_verdict_table_has_numbers_colours_and_samples_in_their_places():
     strip, heat, above, below, bar = figure.axes
     assert [ax.texts[0].get_text() for ax in (above, below)] == ["A", "B"]
     for i, ax in enumerate((above, below)):  # beside its row, and no other
-        assert 0.8 < ax.get_window_extent().height / heat.get_window_extent().height * 2 < 1
+        assert 0.7 < ax.get_window_extent().height / heat.get_window_extent().height * 2 < 1
         middle = strip.transData.transform((0, 6 * i + 2.5))[1]
         assert abs(ax.get_window_extent().y0 + ax.get_window_extent().y1 - 2 * middle) < 2
     np.testing.assert_array_equal(heat.images[0].get_array(), alarm)
@@ -295,7 +295,9 @@ def test_colours_tell_roles_apart():
     for colour in (plots.REAL, plots.FAKE, plots.JUDGE):
         assert contrast(colour, "white") > 3
     for end in (0.0, 1.0):  # what alarms, and what fools, is neither real nor fake
-        assert all(np.abs(np.subtract(plots.ALARM(end)[:3], to_rgb(role))).max() > 0.3 for role in (plots.REAL, plots.FAKE))
+        assert all(
+            np.abs(np.subtract(plots.ALARM(end)[:3], to_rgb(role))).max() > 0.3 for role in (plots.REAL, plots.FAKE)
+        )
     fake_side, _, real_side = (np.array(plots.SURFACE(p)[:3]) for p in (0.0, 0.5, 1.0))
     assert fake_side[0] > fake_side[2]
     assert real_side[2] > real_side[0]
@@ -350,7 +352,7 @@ def test_a_surface_on_film_has_no_bands_that_its_function_lacks():
 def test_a_film_without_a_surface_has_its_whole_palette():
     greys = np.repeat(np.arange(0, 256, 17, dtype=np.uint8), 30).reshape(16, 30, 1) * np.ones(3, np.uint8)
     film = Image.open(io.BytesIO(plots.animation([greys, greys[::-1]], colours=16).png))
-    np.testing.assert_allclose(np.asarray(film.convert("RGB")), greys[::-1], atol=2)
+    np.testing.assert_allclose(np.asarray(film.convert("RGB")), greys[::-1], atol=3)  # six bits a channel
 
 
 def test_figures_make_frames():
