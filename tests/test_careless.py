@@ -100,7 +100,7 @@ SHORTER = {
     "long = budget(cpu=60, gpu=300)": "long = 3",
     "long = jnp.array(COUNTS), budget(cpu=1200, gpu=5000)": "long = jnp.array(COUNTS), 3",
     "long = budget(cpu=600, gpu=5000)": "long = 3",
-    "few_fakes, arm, 1000)": "few_fakes, arm, 5)",
+    "few_fakes, arm, 600)": "few_fakes, arm, 5)",
     "state, key, steps=60)": "state, key, steps=3)",
     "steps=60, nap=0.0": "steps=20, nap=0.0",
     "options = dict(steps=60,": "options = dict(steps=10,",
