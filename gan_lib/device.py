@@ -2,9 +2,11 @@
 much memory there is."""
 
 import os
+import platform
 import re
 import time
 import zlib
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -67,8 +69,8 @@ def compiler_options(convolutional: bool = False):
     """Options for jax.jit that make training faster on a CPU, or None for the compiler's own.
 
     From 0.10 on jaxlib hands matrix products to YNNPACK, else to Eigen. For networks with convolutions Eigen is the
-    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once a session. Several
-    processes do without, so that all of them, and those of the next session, take the same sums.
+    faster one (benchmarks/step.py); for dense ones that depends on the processor, and is measured once on a machine. Several
+    processes do without, so that all of them take the same sums.
     """
     eigen = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}  # YNNPACK for sums alone
     try:
@@ -77,7 +79,32 @@ def compiler_options(convolutional: bool = False):
         return None
     if convolutional or jax.process_count() > 1:  # processes that measured would compile different programs
         return eigen
-    return eigen if _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else None
+    return eigen if _eigen_is_faster(eigen) else None
+
+
+def _eigen_is_faster(eigen):
+    """The measurement's answer, kept in the user's cache folder where that can be written.
+
+    The two libraries differ in the last digits. A session that measured anew, and came to another answer on a busy
+    machine, would not go on bitwise where the last one ended.
+    """
+    processor = re.search(r"model name\s*:(.*)", _read("/proc/cpuinfo")) or [platform.processor()] * 2
+    where = f"{jax.__version__}, {processor[1].strip()}, {os.cpu_count()} cores"
+    note = cache_folder() / f"matrices-{zlib.crc32(where.encode()):08x}"
+    if (known := _read(note)) not in ("eigen", "own"):
+        known = "eigen" if _seconds_of_products(None) > 1.3 * _seconds_of_products(eigen) else "own"
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(known)
+    return known == "eigen"
+
+
+def _read(path):
+    """What a small text file holds, or "" where there is none to read."""
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _seconds_of_products(options):

@@ -641,6 +641,11 @@ MUTANTS = [
         "tests/test_training.py -k faster_matrix_library",
     ),
     Mutant(
+        "device: the next session takes the same matrix library",
+        "gan_lib/device.py", 'if (known := _read(note)) not in ("eigen", "own"):', "if known := True:",
+        "tests/test_training.py -k faster_matrix_library",
+    ),
+    Mutant(
         "stream: no batch is asked for that a training does not use",
         "gan_lib/stream.py", "if self.left:", "if True:",
         "tests/test_stream.py -k none_too_many",

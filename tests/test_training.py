@@ -469,8 +469,8 @@ def test_chunks_divide_the_steps_between_callbacks_where_they_can(monkeypatch, e
     assert set(lengths) == ({chunk} if every % chunk == 0 else {chunk, 1})
 
 
-def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
-    """Which one that is, is measured; networks with convolutions always get Eigen."""
+def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch, tmp_path):
+    """Which one that is, is measured once on a machine; networks with convolutions always get Eigen."""
     from gan_lib import device
 
     choose = device.compiler_options.__wrapped__  # without its memory
@@ -478,9 +478,21 @@ def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch):
     if eigen is None:
         pytest.skip("this jaxlib has no choice to offer")
     for seconds_of_own, expected in (2.0, eigen), (0.5, None), (1.1, None):
+        folder = tmp_path / str(seconds_of_own)
+        monkeypatch.setattr(device, "cache_folder", lambda folder=folder: folder)
         monkeypatch.setattr(device, "_seconds_of_products", lambda o, own=seconds_of_own: 1.0 if o else own)
         assert choose() == expected
         assert choose(convolutional=True) == eigen
+        # The next session, on a busy machine, takes the same one: a training that goes on does so bitwise.
+        monkeypatch.setattr(device, "_seconds_of_products", lambda o, own=3 - seconds_of_own: 1.0 if o else own)
+        assert choose() == expected
+    # A note that cannot be read or written is measured again.
+    (note,) = folder.iterdir()
+    note.write_bytes(b"\xff\0")
+    assert choose() == eigen
+    note.unlink()
+    monkeypatch.setattr(device, "cache_folder", lambda: tmp_path / "2.0" / next((tmp_path / "2.0").iterdir()).name)
+    assert choose() == eigen
     # Processes that train together, or go on tomorrow, have to take the same one whatever they would measure.
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert choose() == eigen
