@@ -92,6 +92,7 @@ SHORTER = {
     "admit(range(10))": "admit(range(2))",
     "outcome, seeds = {}, range(10)": "outcome, seeds = {}, range(2)",
     "steps=1500, **more)": "steps=500, **more)",
+    "on_digits(seed, **case) for seed in range(3)": "on_digits(seed, **case) for seed in range(1)",
     "jax.random.key(1), 1500)": "jax.random.key(1), 150)",
     "BATCH, STEPS, GAMMA = 64, 6000, 0.02": "BATCH, STEPS, GAMMA = 64, 20, 0.02",
     "climb(dense, 3000, ": "climb(dense, 20, ",
