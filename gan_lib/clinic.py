@@ -19,6 +19,7 @@ from gan_lib.probes import LOOKS
 
 STEPS = ("d_loss", "g_loss", "d_real", "d_fake", "g_grad")  # of a history, what a reading needs
 GREY, PINK = "#555555", "#CC79A7"
+WIDTH = 75  # of a printed line: what a cell shows beside a file browser
 
 
 class Finding(NamedTuple):
@@ -42,7 +43,7 @@ class Reading(NamedTuple):
         sure = lambda f: "sure" if f.looks >= 0.9 * f.of else "likely"
         said = [f"{f.name}: {sure(f)}, in {f.looks} of {f.of} looks. {f.why} Try: {f.cure}." for f in self.findings]
         said += ["Nothing found."] * (self.name == "nothing found")
-        return "\n".join(textwrap.fill(line, 88) for line in [*said, self.looked])
+        return "\n".join(textwrap.fill(line, WIDTH) for line in [*said, self.looked])
 
 
 DISEASES = {  # name: (what it needs, is it so at a look?, what was seen, what to try), the first that shows names the reading

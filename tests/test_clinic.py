@@ -12,6 +12,7 @@ import pytest
 from gan_lib import losses, probes
 from gan_lib.clinic import DISEASES, chart, reading, reference
 from gan_lib.data import ring
+from gan_lib.exercises.nb07 import bank
 from gan_lib.gan import GAN
 from gan_lib.nets import MLP
 from gan_lib.training import fit
@@ -101,6 +102,11 @@ def test_each_sign_names_its_disease_alone(name):
     assert (found.name, len(found.findings)) == (name, 1)
     assert f"{name}: sure, in 15 of 15 looks" in said(found)
     assert found.findings[0].cure in said(found)
+
+
+@pytest.mark.parametrize("text", [bank(), *(str(reading(calm(**sign))) for sign in SIGNS.values())])
+def test_what_is_printed_fits_beside_a_file_browser(text):
+    assert max(map(len, text.splitlines())) <= 75
 
 
 def test_a_gradient_that_is_not_finite_is_none():

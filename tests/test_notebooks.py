@@ -360,7 +360,9 @@ def stubs(name):
 @each
 def test_four_to_six_exercises_each_known_and_open(name):
     assert set(stubs(name)) == set(exercises.names(name[:2]))
-    assert 4 <= len(stubs(name)) <= (8 if name == "07_clinic" else 6)  # five of those are one kind: programs to repair
+    # 07 has five programs to repair, 09 a loss to write, 11 four applications.
+    most = {"07_clinic": 8, "09_conditional_gan": 7, "11_put_it_to_work": 7}.get(name, 6)
+    assert 4 <= len(stubs(name)) <= most
     for exercise, node in stubs(name).items():
         methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
         bodies = [item.body for item in methods] if isinstance(node, ast.ClassDef) else [node.body]

@@ -1,5 +1,6 @@
 """Notebook 07, the clinic: references, hints and checks; the bank of ten faulty snippets."""
 
+import textwrap
 from functools import partial
 from typing import NamedTuple
 
@@ -537,6 +538,7 @@ def difference(real, fake):
 
 # --- 07.find_the_line -----------------------------------------------------------------------------------------------
 
+WIDTH = 75  # of what a cell prints, in characters
 BANK = (  # (symptom, the guilty lines, code)
     (
         "G's loss stands still.",
@@ -617,17 +619,18 @@ plt.imshow(image[0], vmin=0, vmax=1)""",
         """asked = jax.random.randint(key, (1000,), 0, 9)
 fake = generate(g, z, asked)
 read = classify(fake)
-obeyed = jnp.stack([(read == c)[asked == c].mean() for c in range(10)])""",
+obeyed = [(read == c)[asked == c].mean() for c in range(10)]""",
     ),
 )
 
 
 def bank():
-    """The ten snippets, their lines numbered, as text to print."""
+    """The ten snippets, their lines numbered, as text to print: no line is wider than 75."""
     parts = []
     for number, (symptom, _, code) in enumerate(BANK, start=1):
         lines = [f"  {i}  {line}" for i, line in enumerate(code.splitlines(), start=1)]
-        parts.append("\n".join([f"[{number}] {symptom}", *lines]))
+        head = textwrap.fill(f"[{number}] {symptom}", WIDTH, subsequent_indent="    ")
+        parts.append("\n".join([head, *lines]))
     return "\n\n".join(parts)
 
 

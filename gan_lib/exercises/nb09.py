@@ -5,9 +5,11 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softplus
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.compare import recognise
+from gan_lib.exercises.as_used import EDGES, hold, jitted
+from gan_lib.exercises.compare import fit, recognise
 
 
 def numbers(seed, *shape):
@@ -257,6 +259,10 @@ def check_projection(fn):
                 "You normalise over the classes with a softmax: that is a classifier's log p(y|x). Here the difference of two "
                 "such logarithms is learnt, and what normalises them goes into ψ.",
             ),
+            (
+                f @ w + (every - np.log(np.exp(every).sum(0)))[np.arange(n), y],
+                "You normalise with a softmax over the wrong axis, the batch. Here no softmax is needed: ⟨v_y, φ⟩ itself.",
+            ),
             (f @ w + v[y].sum(1), "You add up the class's vector. Multiply it with the features: ⟨v_y, φ⟩."),
             (f @ w + y, "The label is joined as one number. Look up its vector: vectors[labels]."),
             inputs={"features": features, "labels": labels, "vectors": vectors, "psi": psi},
@@ -311,6 +317,11 @@ def check_obedience(fn):
             (hits / n, "You divide by the number of all samples; divide by how often each class was asked for."),
             (hits / (n / classes), "You take all classes to be asked for equally often. Count them."),
             (chances, "You average the probability of the right class. Asked is the share of samples *read* as asked."),
+            (
+                np.array([asked[i] == c for c, i in enumerate(probs.argmax(0))], float),
+                "You take the largest probability over the wrong axis: that is one sample for each class. Read each sample by "
+                "its own row, axis 1.",
+            ),
             (1 - right, "That is the share of disobedience: one minus the expected one."),
             (
                 np.array([(read == c).mean() for c in range(classes)]),
@@ -339,6 +350,117 @@ def obedience(probs, asked):
     classes = probs.shape[1]
     hits = jnp.bincount(asked, 1.0 * (probs.argmax(axis=1) == asked), length=classes)
     return hits / jnp.bincount(asked, length=classes)
+
+
+# --- 09.auxiliary ---------------------------------------------------------------------------------------------------
+
+
+def check_auxiliary(fn):
+    """Both losses on two batches and weights, their gradients under jit, and logits up to ±200."""
+    for seed, (n, weight) in enumerate([(5, 0.3), (8, 2.0)]):
+        rng = np.random.default_rng(seed)
+        real, fake = (np.stack([rng.normal(size=n), np.log(rng.uniform(0.1, 0.9, n))], 1) for _ in range(2))
+        (s, c), (t, k) = real.T, fake.T  # logits and log p(label | x), of real and of fake samples
+        d, g = np.logaddexp(0, -s).mean() + np.logaddexp(0, t).mean(), np.logaddexp(0, -t).mean()
+        on_real, on_fake = weight * c.mean(), weight * k.mean()
+        of_d, of_g = d - on_real - on_fake, g - on_fake
+        got = fn(jnp.float32(real), jnp.float32(fake), weight)
+        inputs = {"real": np.float32(real), "fake": np.float32(fake), "weight": weight}
+        got = tuple(got) if isinstance(got, list) else got
+        fit(got, (of_d, of_g), "loss")
+        recognise(
+            got,
+            ((of_g, of_d), "The losses are exchanged: D's comes first."),
+            (
+                (d + on_real + on_fake, g + on_fake),
+                "The sign of the class part is lost: as it stands, both players are paid for *wrong* guesses. A loss is "
+                "made small, and log p(y|x) is to grow.",
+            ),
+            ((d - c.mean() - k.mean(), g - k.mean()), "The weight is missing."),
+            (
+                (d - weight * np.exp(c).mean() - weight * np.exp(k).mean(), g - weight * np.exp(k).mean()),
+                "You pay with the probability p(y|x), whose slope is flat where the guess is worst. Column 1 is its "
+                "logarithm: take it as it is.",
+            ),
+            (
+                (of_d, -of_d),
+                "G's loss is D's times −1: then G makes its samples hard to classify, and D easy. Both want them easy.",
+            ),
+        )
+        recognise(
+            got[0],
+            (
+                d - on_real + on_fake,
+                "The sign of the class part on fakes is lost in D's loss: D's classifier is paid for misreading the very "
+                "samples that G makes for a label, and G can never satisfy it. AC-GAN's D wants both read as labelled.",
+            ),
+            (d + on_real - on_fake, "The sign of the class part on real samples is lost in D's loss."),
+            (
+                d + on_real + on_fake,
+                "The sign of the class part is lost in D's loss: a loss is made small, log p(y|x) is to grow.",
+            ),
+            (
+                d - on_real,
+                "In D's loss the class part on fakes is missing. AC-GAN's classifier learns from them, too (eq. 3).",
+            ),
+            (d - on_fake, "In D's loss the class part on real samples is missing: only they know what a label means."),
+            (d, "D's loss has no class part: nobody teaches the classifier."),
+            (d - (on_real + on_fake) / 2, "You average the two class parts in D's loss; they are added."),
+            right=of_d,
+        )
+        recognise(
+            got[1],
+            (
+                g + on_fake,
+                "The sign of the class part is lost in G's loss: G is paid for fakes that are *not* read as asked.",
+            ),
+            (g, "G's loss has no class part: what is asked for would not reach it."),
+            (g - on_real, "G's class part is computed on real samples, which G does not change: no slope."),
+            (g - on_real - on_fake, "G's class part also has the real samples, which G does not change."),
+            (
+                -np.logaddexp(0, t).mean() - on_fake,
+                "G's first part is the saturating loss of notebook 01; take −log D(G(z)).",
+            ),
+            (np.logaddexp(0, t).mean() - on_fake, "G's first part wants low logits of fakes: that is D's wish."),
+            right=of_g,
+        )
+        same(got, (of_d, of_g), inputs=inputs, rtol=1e-4, atol=1e-5, what="loss")
+    slope = lambda real, fake: [jax.grad(lambda x, i=i: fn(real, x, weight)[i])(fake) for i in range(2)]
+    of_d, of_g = jitted(
+        slope, jnp.float32(real), jnp.float32(fake), where="the notebook compiles it and takes gradients"
+    )
+    parts = (
+        np.stack([1 / (1 + np.exp(-t)), 0 * t - weight], 1) / n,
+        np.stack([1 / (1 + np.exp(t)), 0 * t + weight], 1) / -n,
+    )
+    same((of_d, of_g), tuple(map(np.float32, parts)), inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient in the fakes")
+    far, n = np.stack([EDGES, 0 * EDGES], 1), len(EDGES)
+    right = 2 * np.logaddexp(0, EDGES).mean(), np.logaddexp(0, -EDGES).mean()
+    pull = 1 / (1 + np.exp(-np.float64(EDGES))) / n
+    for i, (value, wanted, what) in enumerate(zip(right, (pull, pull - 1 / n), ("D's loss", "G's loss"), strict=True)):
+        got, slopes = jax.value_and_grad(lambda x, i=i: fn(-far, x, 1.0)[i])(far)
+        hold(got, slopes[:, 0], EDGES, value, wanted, what)
+
+
+@define(
+    "09.auxiliary",
+    difficulty=2,
+    minutes=8,
+    check=check_auxiliary,
+    hints=(
+        "Two games in one. Over column 0 the players fight, as in any GAN. Over column 1 they agree: read every sample as "
+        "labelled. What is to grow enters a loss with a minus.",
+        "D guesses for real samples and for fakes; G only has its fakes. Nothing is clipped, and no softmax is needed: "
+        "column 1 is a logarithm already.",
+        "D: `softplus(-s_real).mean() + softplus(s_fake).mean()`, less weight times the sum of the means of the two columns 1. "
+        "G: `softplus(-s_fake).mean()`, less weight times the mean of the fakes' column 1.",
+    ),
+)
+def auxiliary(real, fake, weight):
+    """(D's loss, G's loss) of AC-GAN. real, fake: (B, 2), D's logit and log p(label | x). Odena et al. 2017, eq. 2 and 3."""
+    of_real, of_fake = weight * real[:, 1].mean(), weight * fake[:, 1].mean()
+    d_loss = softplus(-real[:, 0]).mean() + softplus(fake[:, 0]).mean()
+    return d_loss - of_real - of_fake, softplus(-fake[:, 0]).mean() - of_fake
 
 
 # --- 09.truncate ----------------------------------------------------------------------------------------------------

@@ -442,6 +442,106 @@ def interval(a, b, t):
     return d.mean(), t * d.std(ddof=1) / len(d) ** 0.5
 
 
+# --- 11.pair_losses -------------------------------------------------------------------------------------------------
+
+
+def check_pair_losses(fn):
+    """With a D that hears what is given, and masks that miss few pixels."""
+
+    def soft(s):
+        return np.logaddexp(0, np.asarray(s, float)).mean()
+
+    for seed, n in enumerate((3, 5)):
+        rng = np.random.default_rng(seed)
+        of_x, of_given = (jnp.asarray(rng.normal(size=(16, 4)), jnp.float32) for _ in range(2))
+        judge = lambda x, given, a=of_x, b=of_given: x.reshape(len(x), -1) @ a + given.reshape(len(given), -1) @ b
+        real, fake, given = (images(10 * seed + k, n) for k in range(3))
+        missing, weight = holes(seed + 20, n, 4), 3.0
+        gap, m = abs(np.asarray(real, float) - np.asarray(fake, float)), np.asarray(missing, float)
+        l1 = gap[m == 1].mean()
+        on_real, on_fake = judge(real, given), judge(fake, given)
+        of_d, fool = soft(-on_real) + soft(on_fake), soft(-on_fake)
+        right = of_d, fool + weight * l1
+        got = fn(judge, real, fake, given, missing, weight)
+        fit(got, right)
+        unheard = (
+            "D is not shown what is given. Then any good image will do, for every input: the output may forget it."
+        )
+        blank, roll = jnp.zeros_like(given), jnp.roll(given, 1, axis=0)
+
+        def d_of(for_real, for_fake, judge=judge, real=real, fake=fake):
+            return soft(-judge(real, for_real)) + soft(judge(fake, for_fake))
+
+        of_d_alone = (
+            (d_of(blank, blank), unheard),
+            (d_of(real, fake), unheard + " (You show it the image twice.)"),
+            (
+                d_of(given, blank),
+                "D is shown what is given beside real images only: that alone tells it which are fake.",
+            ),
+            (
+                d_of(given, fake),
+                "D is shown what is given beside real images only: that alone tells it which are fake.",
+            ),
+            (d_of(real, real), "D is shown the truth, not what is given: at the real image's side the answer stands."),
+            (d_of(given, roll), "The fakes are judged beside another image's input."),
+            (soft(on_real) + soft(-on_fake), "D's signs are exchanged: it is to call real images real, −log σ(s)."),
+            (soft(-on_real), "D's loss on the fakes is missing."),
+            (soft(on_fake), "D's loss on the real images is missing."),
+            (of_d / 2, "The two halves of D's loss are added, not averaged."),
+            (of_d + weight * l1, "The L1 term is G's alone: nothing that D can move is in it."),
+            (4 * of_d, "You add up the patches; they all count alike, in one mean."),
+        )
+        recognise(got[0], *of_d_alone, right=right[0])
+        same(got[0], np.float32(right[0]), what="loss of D", rtol=1e-4)
+        whole, known = gap.mean(), gap[m == 0].mean()
+        recognise(
+            got[1],
+            (soft(-judge(fake, blank)) + weight * l1, unheard),
+            (soft(-judge(fake, fake)) + weight * l1, unheard),
+            (fool + weight * whole, "L1 over the known pixels, too: they are right already, and dilute what is asked."),
+            (
+                fool + weight * (gap * m).mean(),
+                "You divide by the number of all pixels: the missing ones' gaps, with zeros.",
+            ),
+            (fool + weight * known, "The mask is inverted: L1 over the pixels that are known."),
+            (fool + weight * (gap[m == 1] ** 2).mean(), "You square the gap: that is L2, whose best answer is a mean."),
+            (fool, "The L1 term is missing."),
+            (weight * l1, "G does not have to fool D."),
+            (fool + l1, "The weight is missing."),
+            (weight * (fool + l1), "The weight is for the L1 term alone."),
+            (-soft(on_fake) + weight * l1, "That is the saturating loss: fades where D rejects; asked is −log σ(s)."),
+            (soft(on_fake) + weight * l1, "G helps D: it is to have its fakes called real, −log σ(s)."),
+            (soft(-on_real) + soft(-on_fake) + weight * l1, "D's verdict on real images is not G's to change."),
+            right=right[1],
+        )
+        same(got[1], np.float32(right[1]), what="loss of G", rtol=1e-4)
+        where = "a training step runs it inside jit"
+        again = jitted(
+            lambda x, y, m, judge=judge, g=given: fn(judge, x, y, g, m, 3.0), real, fake, missing, where=where
+        )
+        same(again, tuple(map(np.float32, right)), rtol=1e-4)
+
+
+@define(
+    "11.pair_losses",
+    difficulty=2,
+    minutes=10,
+    check=check_pair_losses,
+    hints=(
+        "D sees pairs: the real image beside what is given, and the fake beside the same. G has to fool that D.",
+        "−log σ(s) is softplus(−s), −log(1 − σ(s)) is softplus(s). One mean over batch and patches; L1 by `on_missing`.",
+        "D: softplus(−judge(real, given)).mean() + softplus(judge(fake, given)).mean(). G: softplus(−judge(fake, given)).mean() "
+        "+ weight · the mean of |fake − real| where missing is 1.",
+    ),
+)
+def pair_losses(judge, real, fake, given, missing, weight):
+    """(loss of D, loss of G) of pix2pix, non-saturating, from judge(images, given) -> logits (B, P); L1 on what is missing."""
+    on_real, on_fake = judge(real, given), judge(fake, given)
+    of_d = jax.nn.softplus(-on_real).mean() + jax.nn.softplus(on_fake).mean()
+    return of_d, jax.nn.softplus(-on_fake).mean() + weight * on_missing(abs(fake - real), missing)
+
+
 # --- 11.cycle -------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_lib.losses import non_saturating
+
 # --- joined
 
 
@@ -115,6 +117,28 @@ def bincounted_in_numpy(probs, asked):
     return np.bincount(asked[hit], minlength=probs.shape[1]) / np.bincount(asked, minlength=probs.shape[1])
 
 
+# --- auxiliary
+
+
+def by_log_sigmoid(real, fake, weight):
+    log_d, log_not = jax.nn.log_sigmoid(real[:, 0]), jax.nn.log_sigmoid(-fake[:, 0])
+    classes = jnp.mean(real[:, 1]) + jnp.mean(fake[:, 1])
+    return -(log_d.mean() + log_not.mean() + weight * classes), -(jax.nn.log_sigmoid(fake) + weight * fake[:, 1:])[
+        :, 0
+    ].mean()
+
+
+def row_by_row(real, fake, weight):
+    d_losses = jnp.logaddexp(0, -real[:, 0]) + jnp.logaddexp(0, fake[:, 0]) - weight * (real + fake)[:, 1]
+    return [d_losses.mean(), jnp.mean(jnp.logaddexp(0, -fake[:, 0]) - weight * fake[:, 1])]
+
+
+def by_the_librarys_loss(real, fake, weight):
+    (s, c), (t, k) = real.T, fake.T
+    agree = weight * k.mean()
+    return non_saturating.discriminator(s, t) - weight * c.mean() - agree, non_saturating.generator(s, t) - agree
+
+
 # --- truncate
 
 
@@ -146,5 +170,6 @@ RIGHT = {
     "09.projection": [summed_vectors, from_all_products, by_one_hot, one_at_a_time],
     "09.pairs": [with_names, at_once],
     "09.obedience": [class_by_class, by_the_confusion_matrix, with_one_hot_columns, bincounted_in_numpy],
+    "09.auxiliary": [by_log_sigmoid, row_by_row, by_the_librarys_loss],
     "09.truncate": [by_the_inverse, drawn_until_within, kept_of_many],
 }

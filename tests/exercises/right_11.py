@@ -114,6 +114,22 @@ def by_covariance(a, b, t):
     return mean, float(t * np.sqrt((c[0, 0] + c[1, 1] - 2 * c[0, 1]) / len(a)))
 
 
+# --- pair_losses
+
+
+def by_log_sigmoid(judge, real, fake, given, missing, weight):
+    s, t = judge(real, given), judge(fake, given)
+    log = jax.nn.log_sigmoid
+    return -(log(s).mean() + log(-t).mean()), -log(t).mean() + weight * jnp.average(abs(real - fake), weights=missing)
+
+
+def in_one_pass(judge, real, fake, given, missing, weight):
+    both, twice = jnp.concatenate([real, fake]), jnp.concatenate([given, given])
+    s, t = jnp.split(judge(both, twice), 2)
+    l1 = jnp.where(missing == 1, abs(fake - real), 0).sum() / (missing == 1).sum()
+    return jnp.logaddexp(0, -s).mean() + jnp.logaddexp(0, t).mean(), jnp.logaddexp(0, -t).mean() + weight * l1
+
+
 # --- cycle
 
 
@@ -135,5 +151,6 @@ RIGHT = {
     "11.receptive_field": [by_jumps, recursively, by_a_product],
     "11.augmented": [step_by_step, fakes_first, in_jax],
     "11.interval": [in_plain_numpy, by_hand, by_covariance],
+    "11.pair_losses": [by_log_sigmoid, in_one_pass],
     "11.cycle": [in_one_sum, by_both_directions],
 }

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softplus
 
 # --- joined
 
@@ -136,6 +137,11 @@ def a_classifier(features, labels, vectors, psi):
     return features @ psi + scores[jnp.arange(len(labels)), labels]
 
 
+def softmax_over_the_batch(features, labels, vectors, psi):
+    scores = jax.nn.log_softmax(features @ vectors.T, axis=0)
+    return features @ psi + scores[jnp.arange(len(labels)), labels]
+
+
 def vector_summed(features, labels, vectors, psi):
     return features @ psi + vectors[labels].sum(axis=1)
 
@@ -240,6 +246,117 @@ def often_read(probs, asked):
     return jnp.stack([(probs.argmax(axis=1) == c).mean() for c in range(probs.shape[1])])
 
 
+# --- auxiliary
+
+
+def parts(real, fake, weight):
+    """Of the losses: (D's, G's, the class parts on real and on fake)."""
+    d = softplus(-real[:, 0]).mean() + softplus(fake[:, 0]).mean()
+    return d, softplus(-fake[:, 0]).mean(), weight * real[:, 1].mean(), weight * fake[:, 1].mean()
+
+
+def sign_lost_on_fakes(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real + of_fake, g - of_fake
+
+
+def sign_lost_on_real(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d + of_real - of_fake, g - of_fake
+
+
+def sign_lost_for_d(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d + of_real + of_fake, g - of_fake
+
+
+def sign_lost_for_g(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, g + of_fake
+
+
+def sign_lost_for_both(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d + of_real + of_fake, g + of_fake
+
+
+def zero_sum(real, fake, weight):
+    d, _, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, -(d - of_real - of_fake)
+
+
+def fakes_not_classified(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real, g - of_fake
+
+
+def real_not_classified(real, fake, weight):
+    d, g, _, of_fake = parts(real, fake, weight)
+    return d - of_fake, g - of_fake
+
+
+def classifier_untaught(real, fake, weight):
+    d, g, _, of_fake = parts(real, fake, weight)
+    return d, g - of_fake
+
+
+def g_untold(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, g
+
+
+def g_paid_for_real(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, g - of_real
+
+
+def weightless(real, fake, weight):
+    return auxiliary_of_probabilities(real, fake, 1.0, as_they_are=True)
+
+
+def auxiliary_of_probabilities(real, fake, weight, as_they_are=False):
+    look = (lambda x: x) if as_they_are else jnp.exp
+    d, g, *_ = parts(real, fake, weight)
+    of_real, of_fake = weight * look(real[:, 1]).mean(), weight * look(fake[:, 1]).mean()
+    return d - of_real - of_fake, g - of_fake
+
+
+def averaged_parts(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - (of_real + of_fake) / 2, g - of_fake
+
+
+def saturating_g(real, fake, weight):
+    d, _, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, -softplus(fake[:, 0]).mean() - of_fake
+
+
+def g_first(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return g - of_fake, d - of_real - of_fake
+
+
+def no_slope(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, jax.lax.stop_gradient(fake), weight)
+    return d - of_real - of_fake, g - of_fake
+
+
+def as_floats(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return float(d - of_real - of_fake), float(g - of_fake)
+
+
+def log_of_sigmoid(real, fake, weight):
+    _, _, of_real, of_fake = parts(real, fake, weight)
+    p, q = jax.nn.sigmoid(real[:, 0]), jax.nn.sigmoid(fake[:, 0])
+    return -(jnp.log(p) + jnp.log(1 - q)).mean() - of_real - of_fake, -jnp.log(q).mean() - of_fake
+
+
+def one_sum(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake + g - of_fake
+
+
 # --- truncate
 
 
@@ -326,6 +443,7 @@ WRONG = {
         (every_class, "vectors of all classes"),
         (best_class, "class that fits best"),
         (a_classifier, "softmax"),
+        (softmax_over_the_batch, "over the wrong axis, the batch"),
         (vector_summed, "add up the class's vector"),
         (whole_label, "joined as one number"),
         (crossed, "look up one vector"),
@@ -349,9 +467,31 @@ WRONG = {
         (of_equal_classes, "asked for equally often"),
         (mean_probability, "average the probability"),
         (disobedience, "share of disobedience"),
-        (wrong_axis, "not the expected one"),
+        (wrong_axis, "over the wrong axis"),
         (class_zero_only, "not the expected one"),
         (often_read, "asked for or not"),
+    ],
+    "09.auxiliary": [
+        (sign_lost_on_fakes, "sign of the class part on fakes is lost in D's loss"),
+        (sign_lost_on_real, "sign of the class part on real samples is lost"),
+        (sign_lost_for_d, "sign of the class part is lost in D's loss"),
+        (sign_lost_for_g, "sign of the class part is lost in G's loss"),
+        (sign_lost_for_both, "both players are paid for *wrong* guesses"),
+        (zero_sum, "G's loss is D's times −1"),
+        (fakes_not_classified, "class part on fakes is missing"),
+        (real_not_classified, "class part on real samples is missing"),
+        (classifier_untaught, "nobody teaches the classifier"),
+        (g_untold, "G's loss has no class part"),
+        (g_paid_for_real, "which G does not change: no slope"),
+        (weightless, "weight is missing"),
+        (auxiliary_of_probabilities, "You pay with the probability"),
+        (averaged_parts, "You average the two class parts"),
+        (saturating_g, "saturating loss"),
+        (g_first, "exchanged"),
+        (no_slope, "gradient in the fakes[0] is not the expected one"),
+        (as_floats, "Right by itself, but the notebook compiles it"),
+        (log_of_sigmoid, "Use softplus"),
+        (one_sum, "expected a tuple"),
     ],
     "09.truncate": [
         (clipped, "you clip"),

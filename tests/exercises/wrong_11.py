@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import softplus
 from jax.scipy.special import xlogy
 
 # --- on_missing
@@ -271,6 +272,86 @@ def whole_width(a, b, t):
     return (b - a).mean(), 2 * t * (b - a).std(ddof=1) / len(a) ** 0.5
 
 
+# --- pair_losses
+
+
+def missed(real, fake, missing):
+    return (jnp.abs(fake - real) * missing).sum() / missing.sum()
+
+
+def of_pairs(judge, real, fake, beside_real, beside_fake):
+    return softplus(-judge(real, beside_real)).mean() + softplus(judge(fake, beside_fake)).mean()
+
+
+def fooling(judge, fake, beside):
+    return softplus(-judge(fake, beside)).mean()
+
+
+def deaf(judge, real, fake, given, missing, weight):
+    none = 0 * given
+    d = of_pairs(judge, real, fake, none, none)
+    return d, fooling(judge, fake, none) + weight * missed(real, fake, missing)
+
+
+def image_twice(judge, real, fake, given, missing, weight):
+    return of_pairs(judge, real, fake, real, fake), fooling(judge, fake, fake) + weight * missed(real, fake, missing)
+
+
+def deaf_for_fakes(judge, real, fake, given, missing, weight):
+    return of_pairs(judge, real, fake, given, 0 * given), fooling(judge, fake, given) + weight * missed(
+        real, fake, missing
+    )
+
+
+def truth_given(judge, real, fake, given, missing, weight):
+    return of_pairs(judge, real, fake, real, real), fooling(judge, fake, real) + weight * missed(real, fake, missing)
+
+
+def deaf_for_g(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, fooling(judge, fake, 0 * given) + weight * missed(real, fake, missing)
+
+
+def known_pixels_too(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, fooling(judge, fake, given) + weight * jnp.abs(fake - real).mean()
+
+
+def mask_inverted(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, fooling(judge, fake, given) + weight * missed(real, fake, 1 - missing)
+
+
+def l1_with_zeros(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, fooling(judge, fake, given) + weight * (jnp.abs(fake - real) * missing).mean()
+
+
+def l2_instead(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, fooling(judge, fake, given) + weight * ((fake - real) ** 2 * missing).sum() / missing.sum()
+
+
+def l1_for_both(judge, real, fake, given, missing, weight):
+    l1 = weight * missed(real, fake, missing)
+    return of_pairs(judge, real, fake, given, given) + l1, fooling(judge, fake, given) + l1
+
+
+def weighed_all(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, weight * (fooling(judge, fake, given) + missed(real, fake, missing))
+
+
+def saturating(judge, real, fake, given, missing, weight):
+    d = of_pairs(judge, real, fake, given, given)
+    return d, -softplus(judge(fake, given)).mean() + weight * missed(real, fake, missing)
+
+
+def signs_exchanged(judge, real, fake, given, missing, weight):
+    d = softplus(judge(real, given)).mean() + softplus(-judge(fake, given)).mean()
+    return d, fooling(judge, fake, given) + weight * missed(real, fake, missing)
+
+
 # --- cycle
 
 
@@ -403,6 +484,21 @@ WRONG = {
         (of_b, "spread of b alone"),
         (two_ends, "These are the two ends"),
         (whole_width, "whole width"),
+    ],
+    "11.pair_losses": [
+        (deaf, "D is not shown what is given"),
+        (image_twice, "You show it the image twice"),
+        (deaf_for_fakes, "beside real images only"),
+        (truth_given, "the truth, not what is given"),
+        (deaf_for_g, "D is not shown what is given"),
+        (known_pixels_too, "L1 over the known pixels, too"),
+        (mask_inverted, "The mask is inverted"),
+        (l1_with_zeros, "number of all pixels"),
+        (l2_instead, "You square the gap"),
+        (l1_for_both, "G's alone"),
+        (weighed_all, "for the L1 term alone"),
+        (saturating, "saturating loss"),
+        (signs_exchanged, "signs are exchanged"),
     ],
     "11.cycle": [
         (wrong_domain, "wrong domain"),
