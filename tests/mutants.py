@@ -936,12 +936,12 @@ MUTANTS = [
     Mutant(
         "exercise: a solution pasted into a cell is checked",
         EXERCISES, """f'@exercise("{name}")', *lines""", "*lines",
-        "tests/test_exercises.py -k pasted_into_a_cell",
+        "tests/test_pasted_solutions.py",
     ),
     Mutant(
         "exercise: a solution brings along what it imports",
         EXERCISES, "(alias.asname or alias.name) in used", "False",
-        "tests/test_exercises.py -k knows_all_its_names",
+        "tests/test_pasted_solutions.py",
     ),
     Mutant(
         "exercise: what a coincidence would explain is not explained",
