@@ -936,7 +936,7 @@ MUTANTS = [
     Mutant(
         "exercise: a solution pasted into a cell is checked",
         EXERCISES, """f'@exercise("{name}")', *lines""", "*lines",
-        "tests/test_pasted_solutions.py",
+        "tests/test_exercises.py -k pasted_into_a_cell",
     ),
     Mutant(
         "exercise: a solution brings along what it imports",
