@@ -494,6 +494,8 @@ def test_dense_layers_go_to_the_faster_matrix_library(monkeypatch, tmp_path):
     monkeypatch.setattr(device, "cache_folder", lambda: tmp_path / "2.0" / next((tmp_path / "2.0").iterdir()).name)
     assert choose() == eigen
     # Processes that train together, or go on tomorrow, have to take the same one whatever they would measure.
+    monkeypatch.setattr(device, "_seconds_of_products", lambda o: 1.0 if o else 0.5)
+    assert choose() is None
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert choose() == eigen
 
