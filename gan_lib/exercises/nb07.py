@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import softplus
 
+from gan_lib.clinic import WIDTH
 from gan_lib.exercises import Mistake, define, same
 from gan_lib.exercises.as_used import jitted
 from gan_lib.exercises.compare import close, fit, recognise
@@ -538,7 +539,6 @@ def difference(real, fake):
 
 # --- 07.find_the_line -----------------------------------------------------------------------------------------------
 
-WIDTH = 75  # of what a cell prints, in characters
 BANK = (  # (symptom, the guilty lines, code)
     (
         "G's loss stands still.",

@@ -521,6 +521,16 @@ def check_pair_losses(fn):
             lambda x, y, m, judge=judge, g=given: fn(judge, x, y, g, m, 3.0), real, fake, missing, where=where
         )
         same(again, tuple(map(np.float32, right)), rtol=1e-4)
+    far = lambda x, given: 100 * judge(x, given)  # logits up to some thousands: where D is sure
+    losses = lambda of, fake: jnp.stack(of(far, real, fake, given, missing, weight))
+    got, right = (losses(of, fake) for of in (fn, pair_losses))
+    moves, wanted = (jax.jacrev(lambda x, of=of: losses(of, x))(fake) for of in (fn, pair_losses))
+    if not (np.isfinite(got).all() and np.isfinite(moves).all() and np.allclose(got, right, rtol=1e-3)):
+        raise Mistake(
+            f"Right for small logits, but losses of {np.asarray(got)} instead of {np.asarray(right)}, or slopes, where D is "
+            "sure: the log of a probability that rounds to 0, or an ε that hides it. Take softplus of the logits."
+        )
+    same(moves, wanted, rtol=1e-3, atol=1e-5, what="slope in the fakes, where D is sure")
 
 
 @define(

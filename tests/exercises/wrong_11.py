@@ -287,6 +287,16 @@ def fooling(judge, fake, beside):
     return softplus(-judge(fake, beside)).mean()
 
 
+def by_log_of_sigmoid(judge, real, fake, given, missing, weight, eps=0.0):
+    p, q = (jax.nn.sigmoid(judge(x, given)) for x in (real, fake))
+    log = lambda p: jnp.log(p + eps).mean()
+    return -log(p) - log(1 - q), -log(q) + weight * missed(real, fake, missing)
+
+
+def by_log_with_an_epsilon(judge, real, fake, given, missing, weight):
+    return by_log_of_sigmoid(judge, real, fake, given, missing, weight, eps=1e-7)
+
+
 def deaf(judge, real, fake, given, missing, weight):
     none = 0 * given
     d = of_pairs(judge, real, fake, none, none)
@@ -486,6 +496,8 @@ WRONG = {
         (whole_width, "whole width"),
     ],
     "11.pair_losses": [
+        (by_log_of_sigmoid, "where D is sure"),
+        (by_log_with_an_epsilon, "where D is sure"),
         (deaf, "D is not shown what is given"),
         (image_twice, "You show it the image twice"),
         (deaf_for_fakes, "beside real images only"),
