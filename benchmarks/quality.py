@@ -74,11 +74,15 @@ def train(gan, images, seconds, seed):
     return state, time.perf_counter() - start, compiling
 
 
-def draw(state, seed, n=10_000, gan=GAN_OF_THE_COURSE):
-    """n samples of the averaged generator, (n, 28, 28, 1) in [-1, 1]; of a conditional one as many of each class, in order."""
+def draw(state, seed, n=10_000, gan=GAN_OF_THE_COURSE, average=True):
+    """n samples (n, 28, 28, 1) in [-1, 1], of the averaged generator or of the latest; of a conditional one as many of each
+    class, in order.
+    """
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 2), n // 500)
     asked = asked_for(n).reshape(-1, 500) if gan.classes else [None] * len(keys)
-    return np.concatenate([gan.sample(state, k, 500, labels=y) for k, y in zip(keys, asked, strict=True)])
+    return np.concatenate(
+        [gan.sample(state, k, 500, labels=y, average=average) for k, y in zip(keys, asked, strict=True)]
+    )
 
 
 def asked_for(n):

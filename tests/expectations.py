@@ -1,6 +1,6 @@
 """Is each expectation of the notebooks met on any machine? Execute them under disturbances of float32's rounding.
 
-    python tests/expectations.py [NN ...] [--seeds 10] [--jobs J] [--cores 2] [--limit 1500] [--out FILE]
+    python tests/expectations.py [NN ...] [--seeds 10] [--jobs J] [--cores 2] [--limit 1500] [--out FILE] [--gpu]
     python tests/expectations.py --read FILE ...       the table of what such runs wrote; a later run replaces an earlier
 
 Machines, and versions of JAX, differ in the last digit of each operation, and training makes much of that. So each notebook
@@ -8,7 +8,7 @@ is executed once for each seed, in a process of its own on `--cores` cores, `--j
 others with each fresh parameter, each point that gan_lib.data draws, and each draw of jax.random.normal and uniform outside
 jit, times 1 + 1e-7·N(0, 1): a last digit or two. It needs no Jupyter, and leaves stored outputs alone. NN picks notebooks
 and says their order, for the first seed, then for the second: so --out, a line of JSON for each run that ended, is of use
-however early you stop it.
+however early you stop it, and what is in that file already is not run again. --gpu lets them share one GPU.
 
 Prints for each expectation its bound, the least, mean and greatest value, how many runs failed, and how many standard
 deviations over the runs lie between the mean and the bound; = says that nothing moved. Exits with 1 where an expectation
@@ -99,7 +99,10 @@ def run(path, seed, slot, settings, folder):
     place.mkdir()
     notes, log = place / "notes.jsonl", place / "log"
     command = [sys.executable, __file__, str(path), "--one", str(seed), str(notes), str(slot), str(settings.cores)]
-    here = os.environ | dict(COURSE_STRICT="", JAX_PLATFORMS="cpu", OPENBLAS_NUM_THREADS=str(settings.cores))
+    here = os.environ | dict(COURSE_STRICT="", OPENBLAS_NUM_THREADS=str(settings.cores))
+    # Several share a GPU: none may take all its memory.
+    shared = dict(JAX_PLATFORMS="cuda,cpu", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    here |= shared if settings.gpu else dict(JAX_PLATFORMS="cpu")
     record, start = dict(notebook=path.stem[:2], seed=seed), time.perf_counter()
     with log.open("w") as file:
         try:
@@ -115,12 +118,20 @@ def run(path, seed, slot, settings, folder):
     return record
 
 
+def read(paths):
+    """The records in files, of each notebook and seed the last."""
+    records = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return list({(record["notebook"], record["seed"]): record for record in records}.values())
+
+
 def run_all(settings):
     """Records of all runs, which are printed and written as they end."""
     paths = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     paths = [path for name in settings.names or [""] for path in paths if path.name.startswith(name)]
-    todo = iter([(path, seed) for seed in range(settings.seeds) for path in paths])  # one for all
-    records = []
+    records = read([settings.out]) if settings.out and settings.out.exists() else []
+    done = {(record["notebook"], record["seed"]) for record in records}
+    todo = [(path, seed) for seed in range(settings.seeds) for path in paths if (path.stem[:2], seed) not in done]
+    todo = iter(todo)  # one for all
 
     def work(slot):
         for path, seed in todo:
@@ -179,13 +190,10 @@ def main():
     for name, default in dict(seeds=10, jobs=max(1, os.cpu_count() // 2), cores=2, limit=1500).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--gpu", action="store_true", help="notebooks train on a GPU, and take the steps that suit one")
     parser.add_argument("--read", type=Path, nargs="+", metavar="FILE")
     settings = parser.parse_args()
-    if settings.read:
-        records = [json.loads(line) for path in settings.read for line in path.read_text().splitlines()]
-        records = list({(record["notebook"], record["seed"]): record for record in records}.values())
-    else:
-        records = run_all(settings)
+    records = read(settings.read) if settings.read else run_all(settings)
     sys.exit(0 if table(records) else 1)
 
 

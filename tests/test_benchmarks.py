@@ -72,6 +72,8 @@ def test_conditional_quality_writes_the_classes_in_order_and_counts_obedience(tm
         ("step.py mlp 0", "at least 1; got 0"),
         ("step.py mlp 8 --naive", "--naive is a form of dcgan"),
         ("quality.py --seconds 0", "must be above 0"),
+        ("guidelines.py --steps 0", "must be at least 1; got 0"),
+        ("guidelines.py --weights one.safetensors", "expected a name with {} for the seed"),
         ("quality.py --seconds 1 --samples nowhere/x.npy", "there is no folder nowhere"),
     ],
 )
@@ -136,6 +138,62 @@ def test_the_weights_that_ship_draw_all_digits_and_say_where_they_come_from(monk
     assert quality.features.digit_distance(samples).value == pytest.approx(float(notes["distance"]), rel=0.05)
     counts = np.bincount(quality.features.digit_features(samples).probs.argmax(1), minlength=10) / len(samples)
     assert counts.min() >= 0.07
+
+
+def test_guidelines_are_switches_of_the_tutorials_pair(monkeypatch):
+    """Without a change the same weights and verdicts; each change is one, and changes what its name says."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import guidelines
+    import jax
+
+    pairs = guidelines.PAIRS
+    plain, tutorial = guidelines.pair(), pairs["tutorial"]
+    states = plain.init(jax.random.key(3)), tutorial.init(jax.random.key(3))
+    assert all(np.array_equal(x, y) for x, y in zip(*map(jax.tree.leaves, (s.params for s in states)), strict=True))
+    images = jax.random.uniform(jax.random.key(4), (2, 28, 28, 1))
+    assert np.array_equal(plain.logits(states[0], images), tutorial.logits(states[1], images))
+    drawn = [gan.sample(state, jax.random.key(5), 2) for gan, state in zip((plain, tutorial), states, strict=True)]
+    assert np.array_equal(*drawn)
+
+    count = lambda name: [sum(x.size for x in jax.tree.leaves(part)) for part in shapes[name]]
+    shapes = {name: jax.eval_shape(gan.init, jax.random.key(0)).params for name, gan in pairs.items()}
+    g, d = count("tutorial")
+    assert count("1 pooling and resizing") == [g, d]
+    assert count("2 BatchNorm in D") == [g, d + 2 * 128]
+    assert count("2 no BatchNorm") == [g - 2 * (7 * 7 * 256 + 128 + 64), d]
+    assert count("3 hidden dense layers")[1] == d - 7 * 7 * 128 + 7 * 7 * 128 * 128 + 2 * 128
+    assert count("Radford et al.") == count("2 BatchNorm in D")
+    kernels = lambda name: [x for x in jax.tree.leaves(pairs[name].init(jax.random.key(0)).params) if x.ndim > 1]
+    assert all(0.015 < x.std() < 0.025 for x in kernels("weights 0.02") + kernels("Radford et al."))
+    assert not all(0.015 < x.std() < 0.025 for x in kernels("tutorial"))
+
+
+def test_guidelines_are_scored_and_the_tutorials_generator_kept(tmp_path):
+    weights = tmp_path / "w_{}.safetensors"
+    command = [sys.executable, "benchmarks/guidelines.py", "--only", "tutorial", "--seeds", "4", "--batch", "4"]
+    command += ["--steps", "2", "--weights", str(weights)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["steps"] for line in lines] == [1, 2], done.stderr
+    assert all(line["distance"] > 100 and line["sure"] < 0.2 for line in lines)  # two steps teach nothing
+    assert b"--only tutorial --seeds 4 --steps 2 --batch 4" in (tmp_path / "w_4.safetensors").read_bytes()
+
+
+def test_the_tutorials_generator_that_ships_scores_as_its_header_says(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import guidelines
+    import jax
+
+    from gan_lib.checkpoint import header, restore
+
+    path = ROOT / "data" / "tutorial-dcgan.safetensors"
+    notes = header(path)
+    assert notes["command"].startswith("python benchmarks/guidelines.py --only tutorial")
+    gan = guidelines.PAIRS["tutorial"]
+    state = gan.init(jax.random.key(0))
+    state = state._replace(average=restore(path, (state.params.generator, state.rest.generator)))
+    samples = guidelines.draw(state, int(notes["seed"]), gan=gan)
+    assert guidelines.features.digit_distance(samples).value == pytest.approx(float(notes["distance"]), rel=0.05)
 
 
 def test_scaling_counts_what_is_sent(benchmark):
