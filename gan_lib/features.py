@@ -45,10 +45,8 @@ class Distance(NamedTuple):
     kind: str
 
     def __repr__(self):
-        return (
-            f"Fréchet distance, {self.kind} features (n = {self.n:,}): {self.value:.2f}; "
-            f"real against real at that n: {self.floor:.2f}"
-        )
+        of = f"Fréchet distance, {self.kind} features, n = {self.n:,}"
+        return f"{of}: {self.value:.2f}; real against real {self.floor:.2f}"
 
 
 def digit_features(images) -> Features:

@@ -147,10 +147,7 @@ def test_distance_and_floor(digits, seen):
     assert (
         repr(unseen)
         == str(unseen)
-        == (
-            f"Fréchet distance, digit features (n = 10,000): {unseen.value:.2f}; "
-            f"real against real at that n: {unseen.floor:.2f}"
-        )
+        == (f"Fréchet distance, digit features, n = 10,000: {unseen.value:.2f}; real against real {unseen.floor:.2f}")
     )
     assert "FID" not in repr(unseen)
     floors = [digit_distance(digits[0], n=n).floor for n in (10, 100, 1000)]

@@ -26,7 +26,7 @@ BUILT = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
 DOCUMENTS = sorted(path for path in (ROOT / "README.md", *(ROOT / "data").rglob("*.md")) if path.exists())
 FEW = 8  # words that count as an explanation
 WIDE = 75  # characters of a code cell that JupyterLab shows beside its file browser in a window of 1,000 pixels
-PRINTED = 90  # characters of a line that cells print; what is wider than the window is wrapped
+PRINTED = 75  # likewise of a line that cells print, which would be wrapped
 
 each = pytest.mark.parametrize("name", BUILT)
 
