@@ -86,7 +86,7 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "a rush": Situation(
         dict(g_rate=4e-2, d_rate=2e-2), 1000, "Rates ten times too high. Lower them after 1,000 steps: what comes back?",
-        "02 · 3b. Modes lost for good",
+        "02 · 3b. Modes that stay lost",
     ),
 }  # fmt: skip
 

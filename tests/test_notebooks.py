@@ -17,6 +17,9 @@ from gan_lib import exercises
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "notebooks" / "source"))
+import library  # noqa: E402
+from library import fingerprint  # noqa: E402
+
 import build as builder  # noqa: E402
 import links as address_links  # noqa: E402
 
@@ -120,6 +123,42 @@ def test_new_prose_keeps_the_results_and_new_code_is_executed(tmp_path, monkeypa
         assert (text.source, cell.source, cell.outputs[0].text) == (prose, code, expected)
     builder.build(twin, False)
     assert len(runs) == 3
+
+
+@each
+def test_results_are_those_of_this_library(name):
+    now = fingerprint(read(name), name[:2])
+    advice = (
+        f"make notebooks ARGS={name[:2]} executes {name} again; where nothing that it shows has changed, add --keep"
+    )
+    assert read(name).metadata.course.get("library") == now, f"gan_lib has changed since its results. {advice}"
+
+
+def test_a_change_of_the_library_is_noticed(tmp_path, monkeypatch):
+    """Of what is imported, through other modules, too; not a comment, unless the notebook prints source code."""
+    monkeypatch.setattr(library, "ROOT", tmp_path)
+    (tmp_path / "gan_lib" / "exercises").mkdir(parents=True)
+    files = {"__init__": "", "a": "from gan_lib import b", "b": 'def f():\n    """Says."""\n    return 1', "c": "x = 1"}
+    files["exercises/nb07"] = "y = 1"
+    for file, text in files.items():
+        (tmp_path / "gan_lib" / f"{file}.py").write_text(text)
+    cells = ["!pip install x\nfrom gan_lib.a import thing", "import inspect, numpy"]
+    plain = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    printing = nbformat.from_dict({**plain, "cells": [*plain.cells, nbformat.v4.new_code_cell("inspect.getsource(f)")]})
+    changes = {
+        "a": ("# why\nfrom gan_lib import b", False, True),
+        "b": ('def f():\n    """Tells."""\n\n    return 1', False, True),
+        "c": ("x = 2", False, False),
+        "exercises/nb07": ("y = 2", True, True),
+        "__init__": ("z = 1", True, True),
+    }
+    for file, (text, *expected) in changes.items():
+        before = [fingerprint(notebook, "07") for notebook in (plain, printing)]
+        (tmp_path / "gan_lib" / f"{file}.py").write_text(text)
+        after = [fingerprint(notebook, "07") for notebook in (plain, printing)]
+        assert [a != b for a, b in zip(before, after, strict=True)] == expected, file
+    (tmp_path / "gan_lib" / "b.py").write_text('def f():\n    """Tells."""\n    return 2')
+    assert fingerprint(plain, "07") != after[0]
 
 
 @each

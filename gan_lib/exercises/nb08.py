@@ -596,7 +596,8 @@ def check_penalty(fn):
 def penalty(critic, points):
     """Mean over points (B, ...) of (‖∇ₓ critic(x)‖ − 1)².
 
-    critic(x) is (B,). Has a finite slope where the critic is flat.
+    critic(x) is (B,). Where the critic is flat, the penalty still has a
+    finite slope in the critic's weights.
     """
     gradients = jax.grad(lambda x: critic(x).sum())(points)
     squares = (gradients**2).sum(axis=tuple(range(1, points.ndim)))

@@ -1,7 +1,9 @@
 """Build the notebooks from their text twins, run them, or format the twins.
 
-    python notebooks/source/build.py [NN ...] [--force]     execute the twins that changed into notebooks/NN_name.ipynb;
-                                                            where only prose changed, the results stay as they are
+    python notebooks/source/build.py [NN ...] [--force]     execute the twins that changed, and those whose library did,
+                                                            into notebooks/NN_name.ipynb; where only prose changed, the
+                                                            results stay as they are; with --keep also where only
+                                                            gan_lib changed, in nothing that a notebook prints or draws
     python notebooks/source/build.py [NN ...] --run DIR     execute the reader's copies in mine/ (or, without, the published
                                                             notebooks) into DIR, with times and exercises
     python notebooks/source/build.py --published            say so, and fail, where a published notebook was edited by hand
@@ -28,6 +30,7 @@ from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupytext.myst import myst_to_notebook
+from library import fingerprint
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -210,28 +213,32 @@ def code_of(notebook):
     return cells, [(cell.source, cell.metadata.get("tags", [])) for cell in cells]
 
 
-def build(twin, force):
-    """Execute one twin into its notebook unless that is up to date. Where only prose changed, its results stay."""
+def build(twin, force=False, keep=False):
+    """Execute one twin into its notebook unless that is up to date. Where only prose changed, its results stay.
+
+    keep: they stay where only the library changed, too.
+    """
     target = NOTEBOOKS / f"{twin.stem}.ipynb"
     notebook, lines = read_twin(twin)
-    written = digest(notebook)
+    course = {"source": digest(notebook), "library": fingerprint(notebook, twin.stem[:2])}
     old = stored(target)
     if old and not force:
         if is_edited(old):
             raise BuildError(f"{target.name} {EDITED}")
-        if written == old.metadata["course"]["source"]:
+        if course == old.metadata["course"]:
             report(f"{twin.stem}  up to date")
             return
     if old and is_edited(old):
         write(old, NOTEBOOKS.parent / "build" / f"{twin.stem}.edited.ipynb")
     name_cells(notebook)
-    notebook.metadata["course"] = {"source": written}
+    notebook.metadata["course"] = course
     (new_cells, new_code), (old_cells, old_code) = code_of(notebook), code_of(old) if old else ([], None)
-    if new_code == old_code and not force:
+    same_library = keep or (old and old.metadata["course"].get("library") == course["library"])
+    if new_code == old_code and same_library and not force:
         for cell, before in zip(new_cells, old_cells, strict=True):
             cell.outputs, cell.execution_count = before.outputs, before.execution_count
         write(notebook, target)
-        report(f"{twin.stem}  new prose, the same results")
+        report(f"{twin.stem}  the results stay")
         return
     seconds = execute(notebook, twin.stem, lines)
     write(notebook, target)
@@ -296,6 +303,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NN", help="start of a notebook's name; all without it")
     parser.add_argument("--force", action="store_true", help="execute twins that did not change, overwrite edits")
+    parser.add_argument("--keep", action="store_true", help="keep results that a change of gan_lib does not change")
     parser.add_argument("--run", metavar="DIR", type=Path, help="execute the notebooks as they stand into DIR")
     parser.add_argument("--format", action="store_true", help="format the code cells of the twins")
     parser.add_argument("--published", action="store_true", help="fail where a notebook was edited by hand")
@@ -322,7 +330,7 @@ def main():
             elif arguments.run:
                 times[path.stem] = run(path, arguments.run)
             else:
-                build(path, arguments.force)
+                build(path, arguments.force, arguments.keep)
         except BuildError as error:
             report(f"✗ {error}")
             problems.append(path.stem)

@@ -94,7 +94,7 @@ def main():
             for old, cell in zip(notebook.cells, new.cells, strict=True):
                 old.source = cell.source
             name_cells(notebook)
-            notebook.metadata = {**METADATA, "course": {"source": digest(new)}}
+            notebook.metadata = {**METADATA, "course": {**notebook.metadata["course"], "source": digest(new)}}
             write(notebook, target)
         report(f"{twin.stem}  linked")
 
