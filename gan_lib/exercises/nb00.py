@@ -574,6 +574,10 @@ def check_repaired_step(fn):
         raise Mistake(f"The losses of three steps in `scan` are not finite: {np.asarray(values)}.")
     if close(batches[0], batches[1]):
         raise Mistake("Every step sees the same batch: your points do not depend on the `key` of the step.")
+    for real, of in ((True, "real points"), (False, "fakes")):
+        first, second = (x[(x[:, 0] > trial.around / 2) == real] for x in np.asarray(batches[:2]))
+        if close(first, second):
+            raise Mistake(f"Every step sees the same {of}: they do not depend on the `key` of the step.")
 
 
 def _batch_seen(trial, stats):

@@ -287,7 +287,8 @@ class _ByHeart:
 def check_honest_bound(fn):
     """Against a D that learns its samples by heart: only those it has not seen say what it is worth."""
     rng = np.random.default_rng(6)
-    for n_real, n_fake, on_real, on_fake in ((64, 64, 0.8, -0.5), (60, 44, 1.5, 0.2), (33, 47, -1.0, 0.4)):
+    cases = (64, 64, 0.8, -0.5), (60, 44, 1.5, 0.2), (64, 24, 0.3, -0.9), (24, 64, 0.3, -0.9), (64, 64, 2.0, 40.0)
+    for n_real, n_fake, on_real, on_fake in (*cases, (33, 47, -1.0, 0.4)):
         real, fake = rng.uniform(1, 2, n_real).astype(np.float32), rng.uniform(-2, -1, n_fake).astype(np.float32)
         train = _ByHeart(on_real, on_fake)
         got = fn(train, jnp.asarray(real), jnp.asarray(fake))
@@ -298,6 +299,17 @@ def check_honest_bound(fn):
         if np.any(seen_real < 0) or np.any(seen_fake > 0):
             raise Mistake("`train` gets real and fake samples mixed up: call `train(real, fake)`, with a part of each.")
         r, f = len(seen_real) / n_real, len(seen_fake) / n_fake
+        if not np.isfinite(got):
+            for part, of in ((r, "real"), (f, "fake")):
+                if part == 1:
+                    raise Mistake(
+                        f"With {n_real} real and {n_fake} fake samples `train` gets all {of} ones, and a mean over none is NaN. "
+                        "Split each kind at a half of its own."
+                    )
+            raise Mistake(
+                f"The bound is {float(got)} for a D with logit {on_fake:g} on new fakes: the log of a probability that rounds to "
+                "0. Take V from the logits, as `value` does."
+            )
         half_real, half_fake = -plus(-on_real), -plus(on_fake)
         v = half_real + half_fake
         right = (v + np.log(4)) / 2
@@ -527,7 +539,8 @@ def frozen_logits(theta, z, log_p, log_q):
 def check_divergence_losses(fn):
     """Derivatives in the logit, −1 and −e^s: a constant more or less changes nothing for G."""
     names = ("the loss for KL(q‖p)", "the loss for KL(p‖q)")
-    for s in (np.float32([-6, -2, -0.5, 0, 0.5, 1, 3]), batch(np.random.default_rng(7), 5, 3.0)):
+    large = np.float32([-100, -30, 20, 40])  # the notebook's grid reaches ±40
+    for s in (np.float32([-6, -2, -0.5, 0, 0.5, 1, 3]), batch(np.random.default_rng(7), 5, 3.0), large):
         losses = pair(fn(jnp.asarray(s)), "for KL(q‖p)", "for KL(p‖q)")
         for loss, name in zip(losses, names, strict=True):
             if np.shape(loss) == ():
@@ -535,7 +548,7 @@ def check_divergence_losses(fn):
                     f"{name[0].upper()}{name[1:]} is one number. Return each fake's, (B,); the mean comes later."
                 )
             fit(loss, s, name)
-            if not np.isfinite(loss).all():
+            if s is not large and not np.isfinite(loss).all():
                 raise Mistake(
                     f"{name[0].upper()}{name[1:]} is not finite for logits from {s.min():.2g} to {s.max():.2g}."
                 )
@@ -545,6 +558,11 @@ def check_divergence_losses(fn):
         e = np.exp(np.float64(s))
         if close(reverse, -e) and close(forward, -np.ones_like(s)):
             raise Mistake("Right, in the wrong order: first the loss for KL(q‖p), then that for KL(p‖q).")
+        if max(abs(s)) > 16 and not np.isfinite([*losses, reverse, forward]).all():
+            raise Mistake(
+                f"Right for small logits, but not finite for logits from {s.min():.2g} to {s.max():.2g}, or its gradient is "
+                "not: a probability rounds to 0 or 1 there. log (1−D)/D is −s, and D/(1−D) is e^s: no σ is needed."
+            )
         for got, name in ((reverse, names[0]), (forward, names[1])):
             if not np.any(got):
                 raise Mistake(f"No gradient comes through {name}: is there a stop_gradient, or no logit in it?")

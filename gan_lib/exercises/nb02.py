@@ -285,13 +285,13 @@ class Toy:
     """The game's functions for the reader's step, and what they drew."""
 
     def __init__(self):
-        self.drawn = []  # (key's numbers, z)
+        self.drawn, self.asked = [], []  # (key's numbers, z); names of the losses
         self.game = Game(
             latents=self.latents,
             generate=lambda g, z: g["shift"] + g["scale"] * z,
             judge=lambda d, x: x @ d["w"] + d["b"],
-            d_loss=self.d_loss,
-            g_loss=self.g_loss,
+            d_loss=lambda *both, **named: self.asked.append("d_loss") or self.d_loss(*both, **named),
+            g_loss=lambda *both, **named: self.asked.append("g_loss") or self.g_loss(*both, **named),
             descend=self.descend,
         )
 
@@ -393,6 +393,10 @@ def check_step(fn):
     except jax.errors.UnexpectedTracerError:  # the reader's own jit around the draw: what it drew stays inside
         look = False
         got, drawn = run(key, look)
+    if not toy.asked:
+        raise Mistake(
+            "You call neither game.d_loss nor game.g_loss. The step takes its losses from `game`: games differ."
+        )
     if isinstance(got, tuple) and got and not isinstance(got[0], tuple):
         raise Mistake(
             f"The state you return is {kind_of(got[0])}. Return (params, opt) as it came in: a tuple of two Pairs."

@@ -55,6 +55,11 @@ def check_step(fn):
         v, w = field(theta, psi)
         new = psi + rate * w
         at_once, in_turn = (theta + rate * v, new), (theta + rate * field(theta, new)[0], new)
+        turned = [(in_turn, False), (at_once, True)]
+        if all(close(pair(fn(field, theta, psi, rate, flag), "theta", "psi"), other) for other, flag in turned):
+            raise Mistake(
+                "Both steps are right, but the flag is turned round: `alternating=True` asks for the one in turn."
+            )
         for alternating, expected, other in [(False, at_once, in_turn), (True, in_turn, at_once)]:
             got = pair(fn(field, theta, psi, rate, alternating), "theta", "psi")
             new_theta = theta + rate * v
@@ -398,6 +403,7 @@ def check_largest_step(fn):
         ),
     }
     right = [expected(*case) for case in cases]
+    recognised(fn, cases[:4], right[:4], wrong)  # an answer with max(0, …) around a wrong formula
     for (lam,), got, value in zip(cases, recognised(fn, cases, right, wrong), right, strict=True):
         fit(got, 0.0, "largest step")
         if np.iscomplexobj(got):

@@ -63,7 +63,7 @@ def check_to_pixels(fn):
         if off.any() and set(np.unique(off)) <= {-1, 0}:
             raise Mistake(
                 f"{(off != 0).sum()} of the 256 levels come back one too low: a cast to integers cuts off, so "
-                "200 stored as 199.99999 becomes 199. Round to the nearest first, with `rint`."
+                "200 stored as 199.99999 becomes 199. Round to the nearest, with `rint`, last before the cast."
             )
         if off.any() and set(np.unique(off)) <= {1, 0}:
             raise Mistake(
@@ -85,13 +85,13 @@ def check_to_pixels(fn):
         (np.floor(127.5 * (between + 1)), "Values between two levels are cut off; round to the nearest, with `rint`."),
     )
     same(got, np.rint(127.5 * (between + 1)).astype(np.uint8), inputs={"images": between})
-    beyond = np.float32([[-1.5, -1.01], [1.01, 3.0]])
+    beyond = np.float32([[-1.5, -1.01, -1000.0], [1.01, 3.0, 1000.0]])
     with np.errstate(invalid="ignore"):
         got = np.asarray(fn(beyond))
-    if got.shape != (2, 2) or not (got == np.uint8([[0, 0], [255, 255]])).all():
+    if got.shape != (2, 3) or not (got == np.uint8([[0] * 3, [255] * 3])).all():
         raise Mistake(
-            f"Right inside [−1, 1], but −1.5, −1.01, 1.01, 3 give {got.ravel().tolist()}, expected 0, 0, 255, 255: "
-            "256 does not fit into 8 bits and starts again at 0. Clip before the cast."
+            f"Right inside [−1, 1], but −1.5, −1.01, −1000, 1.01, 3, 1000 give {got.ravel().tolist()}, expected three times "
+            "0 and 255: what does not fit into an integer's bits starts again at 0. Clip before any cast."
         )
 
 
@@ -308,6 +308,11 @@ def check_batch_norm(fn):
     if not np.isfinite(got).all():
         raise Mistake("A feature that is the same in the whole batch gives 0/0 = NaN: add epsilon under the root.")
     same(got, np.tile(shift, (n, 1)), atol=1e-4, what="result for constant features")
+    for level in (100.1, 300.7, 77.3):  # 3.0, above, is exact
+        if not np.isfinite(fn(jnp.full((128, d), level), arrays["scale"], arrays["shift"])).all():
+            raise Mistake(
+                f"Features that are all {level} give NaN: E x² − (E x)² rounds below 0. Take the mean of (x − mean)²."
+            )
     # Exact in float32, so that only ε is at stake.
     narrow = 2.0**-8 * jnp.array([[-1.0, 1, 3], [1, -1, -3], [1, 1, -3], [-1, -1, 3]])
     var = np.asarray(narrow).var(0)
@@ -372,7 +377,7 @@ def check_layers(fn, sizes):
             "whatever the digits: leave the last layer alone."
         )
     if features != sorted(sizes[1:-1]):
-        found = f"have {features} features" if features else "has none"
+        found = f"have {features} features" if features else "has none (nnx finds none inside a lambda)"
         raise Mistake(f"For sizes {sizes} each hidden layer, {sizes[1:-1]}, has one BatchNorm after it; yours {found}.")
     if any(n.scale is None or n.bias is None for n in norms):
         raise Mistake("BatchNorm has lost its learnt scale γ or shift β: leave use_scale and use_bias alone.")
@@ -398,7 +403,7 @@ def check_layers(fn, sizes):
 def check_generator(fn):
     """The layers it is made of; then its output in both modes against the same arrays put together by hand."""
     sizes, z = (5, 12, 9, 784), np.random.default_rng(0).normal(size=(16, 5))
-    for each in ((100, 128, 256, 512, 1024, 784), (5, 9, 784), sizes):
+    for each in ((100, 128, 256, 512, 1024, 784), (5, 9, 784), (5, 9, 9, 784), sizes):
         check_layers(fn, each)
     pull = np.random.default_rng(1).normal(size=(16, 28, 28, 1))
 
@@ -642,7 +647,8 @@ def average(average, latest, decay):
 def check_common(fn):
     """Images around a mean, in closed form; the two extremes; then noise of the notebook's kind, inside jit."""
     for seed, (n, level) in enumerate([(6, 0.5), (40, 1.0), (9, -2.0)]):
-        x = np.float32(np.random.default_rng(seed).normal(level, 0.7, (n, 4, 3, 1)))
+        rng = np.random.default_rng(seed)  # lengths of their own: 784 pixels would make them nearly equal
+        x = np.float32(rng.normal(level, 0.7, (n, 28, 28, 1)) * rng.uniform(0.3, 2, (n, 1, 1, 1)))
         flat = x.reshape(n, -1).astype(float)
         mean, lengths = flat.mean(0), np.linalg.norm(flat, axis=1)
         of_mean, square = np.linalg.norm(mean), np.square(lengths).mean()

@@ -294,6 +294,10 @@ def check_scatter(fn):
                 ),
             )
         size = np.shape(got)
+        if h != w and size in ((h, h), (w, w)):
+            raise Mistake(
+                f"Your result is square, {size}, expected {right.shape}: y need not be; each axis has its own size."
+            )
         if len(size) == 2 and size[0] >= h and size[1] >= w and size != right.shape:
             note = " JAX's own layer fills up a whole stride after a smaller kernel." * (
                 size == (same_h, same_w) and k < stride
@@ -360,7 +364,7 @@ def check_hits(fn):
         return counts
 
     got, rights = [fn(*case) for case in cases], [counted(*case) for case in cases]
-    # The notebook hands them to np.outer, which takes a list as well.
+    # The notebook takes a list as well: np.outer does, and elsewhere np.array makes one of it.
     got = [
         np.array(x) if isinstance(x, list | tuple) and all(isinstance(i, int | np.integer) for i in x) else x
         for x in got
@@ -508,7 +512,7 @@ def check_batch_spread(fn):
         fit(got, beside(spread), "result")
         same(np.asarray(got)[:, :c], a, inputs={"x": x}, what="first half, the features as they are,")
         same(np.asarray(got)[:, c:], beside(spread)[:, c:], inputs={"x": x}, rtol=0.02, atol=0.02, what="spread")
-        same(jitted(fn, x, where="`step` compiles it"), got, rtol=1e-3, what="result inside jit")
+        same(jitted(fn, x, where="a step compiles it and takes gradients"), got, rtol=1e-3, what="result inside jit")
     slope = np.asarray(jax.grad(lambda x: fn(x)[:, c:].sum())(x))
     if not slope.any():
         raise Mistake(
@@ -516,6 +520,10 @@ def check_batch_spread(fn):
             "stop_gradient, or NumPy, in the way?"
         )
     same(slope, (a - a.mean(axis=0)) / spread, rtol=0.05, atol=0.02, what="gradient of the spread")
+    if not np.isfinite(fn(jnp.full((128, 3), 100.1))).all():  # 0.5, below, is exact
+        raise Mistake(
+            "Samples that are all 100.1 give NaN: E x² − (E x)² rounds below 0. Take the mean of (x − mean)²."
+        )
     collapsed = jnp.full((8, 3), 0.5)
     value, slope = fn(collapsed)[:, 3:], jax.grad(lambda x: fn(x)[:, 3:].sum())(collapsed)
     if not np.isfinite(slope).all():

@@ -368,7 +368,8 @@ def one_number(fn):
 def frechet_distance(a, b):
     """Fréchet distance between Gaussians fitted to two feature sets.
 
-    a (N, d), b (M, d) -> one number, computed in float64.
+    a (N, d), b (M, d) -> one number, computed in float64. Covariances
+    have N − 1 below.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
@@ -611,7 +612,7 @@ def precision_recall(real, fake, k=3):
     """Sets (N, d) and (M, d) -> (precision, recall).
 
     The share of the fakes in a ball around a real, and the share of the
-    reals in a ball around a fake.
+    reals in a ball around a fake, edges included.
     """
 
     def radii(x):

@@ -211,12 +211,13 @@ def certificate(real, fake, real_scores, fake_scores):
 # --- 08.pull --------------------------------------------------------------------------------------------------------
 
 
-def cheapest(x, y):
-    """The cheapest plan (n, m) between equal masses at x (n, d) and at y (m, d)."""
+def cheapest(x, y, heavy=False):
+    """The cheapest plan (n, m) between equal masses at x (n, d) and at y (m, d); heavy: those at y are as 1, 2, …, m."""
     cost = np.linalg.norm(x[:, None] - y, axis=-1)
     n, m = cost.shape
     sums = np.concatenate([np.kron(np.eye(n), np.ones((1, m))), np.kron(np.ones((1, n)), np.eye(m))])
-    masses = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
+    q = np.arange(1, m + 1) if heavy else np.ones(m)
+    masses = np.concatenate([np.full(n, 1 / n), q / q.sum()])
     return linprog(cost.ravel(), A_eq=sums, b_eq=masses).x.reshape(n, m)
 
 
@@ -277,6 +278,9 @@ WRONG_PULLS = {
         each_fake_1
     ),
     "You give each fake a mass of 1, and the sign is flipped.": along(each_fake_1, sign=-1),
+    "You give all fakes the same mass. The plan says what each carries: its own entries are the weights.": along(
+        lambda plan, length: plan / plan.sum(0) / plan.shape[1]
+    ),
     "You take each fake's largest supplier alone. A plan may split a place: add up all of its column.": along(
         largest_share
     ),
@@ -307,14 +311,17 @@ WRONG_PULLS = {
 
 
 def check_pull(fn):
-    """Plans that split places, of unequal numbers of points; more points than fakes and fewer; points in 2 to 5 dimensions."""
+    """Plans that split places, of unequal numbers of points, and of unequal masses; more points than fakes and fewer."""
     cases = []
-    for seed, n, m, d in [(10, 7, 4, 2), (11, 4, 6, 3), (12, 5, 5, 5)]:
+    for seed, n, m, d in [(10, 7, 4, 2), (11, 4, 6, 3), (12, 5, 5, 5), (13, 5, 4, 2)]:
         x, y = random(seed, n, d), random(seed + 5, m, d) + 0.5
-        cases.append((jnp.asarray(cheapest(np.asarray(x), np.asarray(y)), jnp.float32), x, y))
+        plan = cheapest(np.asarray(x), np.asarray(y), heavy=seed == 13)
+        cases.append((jnp.asarray(plan, jnp.float32), x, y))
     right = [along(by_plan)(*case) for case in cases]
     words = "plan", "x", "y"
-    for got, wanted, case in zip(recognised(fn, cases, right, WRONG_PULLS), right, cases, strict=True):
+    equal, heavy = cases[:-1], cases[-1:]  # most mistakes are described for equal masses
+    answers = recognised(fn, equal, right[:-1], WRONG_PULLS) + recognised(fn, heavy, right[-1:], WRONG_PULLS)
+    for got, wanted, case in zip(answers, right, cases, strict=True):
         same(got, wanted, inputs=dict(zip(words, case, strict=True)), rtol=1e-3, atol=1e-5, what="slope")
 
 
@@ -671,7 +678,7 @@ def check_mixes(fn):
                 )
             raise Mistake(
                 f"A critic with {name}: each logit depends on its own sample alone, and you say it mixes. A logit may "
-                "depend on its *own* sample: leave that out."
+                "depend on its *own* sample: leave that out. Logits of two batches also differ by rounding, by 1e-5 or so."
             )
         same(got, expected, inputs={"x": x}, what=f"answer for a critic with {name}")
     several = [(0, 4), (4, 0), (1, 3), (3, 1), (2, 1), (1, 2), (3, 2), (0, 2), (2, 4), (4, 3)]

@@ -113,9 +113,9 @@ def with_constants(s):
     return jnp.stack([1 - s, 1 - jnp.exp(s)])
 
 
-def from_d(s):
-    d = sigmoid(s)
-    return [jnp.log(1 - d) - jnp.log(d), -d / (1 - d)]
+def from_logs_of_d(s):
+    log_d, log_not = log_sigmoid(s), log_sigmoid(-s)
+    return [log_not - log_d, -jnp.exp(log_d - log_not)]
 
 
 # --- repaired_losses
@@ -138,6 +138,6 @@ RIGHT = {
     "01.jsd": [by_trapezoid, by_entropies, skipping_nan, summed_by_jax],
     "01.honest_bound": [every_second, never_below_0, each_half_once, picked_by_others],
     "01.frozen_logits": [frozen_first, with_its_own_rule],
-    "01.divergence_losses": [from_both_losses, with_constants, from_d],
+    "01.divergence_losses": [from_both_losses, with_constants, from_logs_of_d],
     "01.repaired_losses": [cut_in_d_alone, with_labels],
 }

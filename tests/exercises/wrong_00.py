@@ -405,6 +405,20 @@ def parent_used_too(forward, sample, adam, carry, key):
     return step_of_d({"keys": lambda key: (key, jax.random.split(key)[0])}, forward, sample, adam, carry, key)
 
 
+def the_same_fakes(forward, sample, adam, carry, key):
+    params, stats, opt = carry
+    x = jnp.concatenate([sample(key, 128), 0.5 * jax.random.normal(jax.random.key(7), (128, 2))])
+    y = jnp.repeat(jnp.array([1.0, 0.0]), 128)
+
+    def objective(params):
+        logits, new = forward(params, stats, x)
+        return optax.sigmoid_binary_cross_entropy(logits, y).mean(), new
+
+    (value, stats), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    updates, opt = adam.update(grads, opt)
+    return (optax.apply_updates(params, updates), stats, opt), value
+
+
 def one_batch_for_all(forward, sample, adam, carry, key):
     return step_of_d({}, forward, sample, adam, carry, jax.random.key(0))
 
@@ -554,6 +568,7 @@ WRONG = {
         (state_first, "order is swapped"),
     ],
     "00.repaired_step": [
+        (the_same_fakes, "Every step sees the same fakes"),
         (nothing_mended, "come back as they went in"),
         (key_used_twice, "one key, one use"),
         (parent_used_too, "used twice: drawn from and split"),

@@ -121,6 +121,19 @@ def halves(samples):
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
+def both_at_half_of_the_real(train, real, fake):
+    n = len(real) // 2
+    d = train(real[:n], fake[:n])
+    return bound(d(real[n:]), d(fake[n:]))
+
+
+def by_log_of_sigmoid(train, real, fake):
+    n, m = len(real) // 2, len(fake) // 2
+    d = train(real[:n], fake[:m])
+    v = jnp.log(sigmoid(d(real[n:]))).mean() + jnp.log(1 - sigmoid(d(fake[m:]))).mean()
+    return (v + jnp.log(4)) / 2
+
+
 def on_what_it_learnt(train, real, fake):
     d = train(real, fake)
     return bound(d(real), d(fake))
@@ -267,6 +280,11 @@ def p_cut(theta, z, log_p, log_q):
 
 
 # --- divergence_losses
+
+
+def through_sigmoid(fake_logits):
+    d = sigmoid(fake_logits)
+    return jnp.log((1 - d) / d), -d / (1 - d)
 
 
 def order_swapped(s):
@@ -440,6 +458,8 @@ WRONG = {
         (value_of_the_game, "−log 4 + 2·JSD"),
     ],
     "01.honest_bound": [
+        (both_at_half_of_the_real, "half of its own"),
+        (by_log_of_sigmoid, "Take V from the logits"),
         (on_what_it_learnt, "You measure on samples on which D was trained"),
         (same_half_twice, "You measure on samples on which D was trained"),
         (on_all, "You measure on all samples"),
@@ -471,6 +491,7 @@ WRONG = {
         (p_cut, "x is cut inside log p"),
     ],
     "01.divergence_losses": [
+        (through_sigmoid, "no σ is needed"),
         (order_swapped, "in the wrong order"),
         (first_turned, "The sign of the first is turned"),
         (second_turned, "The sign of the second is turned"),

@@ -7,6 +7,7 @@ from jax.lax import stop_gradient
 from jax.nn import sigmoid, softplus
 
 from gan_lib.gan import Pair
+from gan_lib.losses import non_saturating
 
 # --- slopes
 
@@ -125,6 +126,8 @@ def faulty(mistake):
             d_loss_of = lambda real, fake: game.d_loss(fake, real)
         if mistake == "g_loss swapped":
             g_loss_of = lambda real, fake: game.g_loss(fake, real)
+        if mistake == "the library's losses":
+            d_loss_of, g_loss_of = non_saturating.discriminator, non_saturating.generator
         if mistake == "D on G's loss":
             d_loss_of = game.g_loss
         if mistake == "G on D's loss":
@@ -408,6 +411,7 @@ WRONG = {
         (one_size, "take a mean over each batch first"),
     ],
     "02.step": [
+        (faulty("the library's losses"), "You call neither game.d_loss"),
         (faulty("fakes made outside"), "The gradient of G's loss is 0"),
         (faulty("stop_gradient"), "The gradient of G's loss is 0"),
         (faulty("g_loss swapped"), "real logits first"),

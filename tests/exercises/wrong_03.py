@@ -22,6 +22,11 @@ def modes_exchanged(field, theta, psi, rate, alternating):
     return (always_at_once if alternating else overwritten_too_early)(field, theta, psi, rate, alternating)
 
 
+def flag_turned(field, theta, psi, rate, alternating):
+    new = psi + rate * field(theta, psi)[1]
+    return theta + rate * field(theta, psi if alternating else new)[0], new
+
+
 def theta_first(field, theta, psi, rate, alternating):
     if not alternating:
         return always_at_once(field, theta, psi, rate, alternating)
@@ -301,7 +306,8 @@ def mean_norm_squared(critic, real):
 WRONG = {
     "03.step": [
         (overwritten_too_early, "ψ is overwritten too early"),
-        (modes_exchanged, "ψ is overwritten too early"),
+        (modes_exchanged, "the flag is turned round"),
+        (flag_turned, "the flag is turned round"),
         (always_at_once, "ask the field again"),
         (theta_first, "Your θ moves first"),
         (descends, "Minus?"),

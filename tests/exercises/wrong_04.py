@@ -15,6 +15,10 @@ def cut_off(images):
     return np.clip(127.5 * (np.asarray(images) + 1), 0, 255).astype(np.uint8)
 
 
+def in_sixteen_bits(images):
+    return np.clip(np.rint(127.5 * np.asarray(images) + 127.5).astype(np.int16), 0, 255).astype(np.uint8)
+
+
 def half_plus_one(images):
     return np.clip(np.rint(255 * (0.5 * np.asarray(images) + 1)), 0, 255).astype(np.uint8)
 
@@ -146,6 +150,11 @@ def by(mean, var, x, scale, shift, epsilon):
     return scale * (x - mean) / jnp.sqrt(var + epsilon) + shift
 
 
+def by_two_means(x, scale, shift, statistics=None, epsilon=1e-5):
+    mean, var = (x.mean(0), (x**2).mean(0) - x.mean(0) ** 2) if statistics is None else statistics
+    return scale * (x - mean) / jnp.sqrt(var + epsilon) + shift
+
+
 def layer_norm(x, scale, shift, statistics=None, epsilon=1e-5):
     return by(x.mean(1, keepdims=True), x.var(1, keepdims=True), x, scale, shift, epsilon)
 
@@ -247,6 +256,13 @@ def build(
         layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), *(both if norm_first else both[::-1])]
     layers += [nnx.Linear(*sizes[-2:], rngs=rngs), *last]
     return nnx.Sequential(*layers, *([lambda x: x.reshape(-1, 28, 28, 1)] if images else []))
+
+
+def one_norm_for_equal_widths(sizes, *, rngs):
+    norms, layers = {n: nnx.BatchNorm(n, momentum=0.9, rngs=rngs) for n in sizes[1:-1]}, []
+    for fan_in, fan_out in pairwise(sizes[:-1]):
+        layers += [nnx.Linear(fan_in, fan_out, rngs=rngs), norms[fan_out], leaky]
+    return nnx.Sequential(*layers, nnx.Linear(*sizes[-2:], rngs=rngs), jnp.tanh, lambda x: x.reshape(-1, 28, 28, 1))
 
 
 def norm_at_the_end(sizes, *, rngs):
@@ -482,6 +498,7 @@ def one_an_image(images):
 
 WRONG = {
     "04.to_pixels": [
+        (in_sixteen_bits, "does not fit into an integer's bits"),
         (cut_off, "come back one too low"),
         (half_plus_one, "0.5·x + 1"),
         (half_plus_one_wraps, "0.5·x + 1"),
@@ -490,7 +507,7 @@ WRONG = {
         (for_unit_range, "You use 255·x"),
         (left_in_unit_range, "You stop at [0, 1]"),
         (left_as_floats, "stored as uint8"),
-        (not_clipped, "Clip before the cast"),
+        (not_clipped, "Clip before any cast"),
         (upside_down, "upside down"),
         (cast_to_bytes_then_scaled, "cast before you scale"),
         (rounded_up, "are rounded up"),
@@ -516,6 +533,7 @@ WRONG = {
         (every_other_layer, "skip every other layer"),
     ],
     "04.batch_norm": [
+        (by_two_means, "rounds below 0"),
         (layer_norm, "LayerNorm"),
         (all_entries, "one mean over all entries"),
         (unbiased, "n − 1"),
@@ -536,6 +554,7 @@ WRONG = {
         (other_default, "ε is 1e-5 unless told"),
     ],
     "04.generator": [
+        (one_norm_for_equal_widths, "has one BatchNorm after it"),
         (norm_at_the_end, "BatchNorm on the 784 outputs"),
         (epsilon_for_momentum, "was that meant as momentum"),
         (default_momentum, "momentum is 0.99"),

@@ -143,6 +143,16 @@ def lay(y, kernel, stride, over=False):
     return x
 
 
+def square_picture(y, kernel, stride=1):
+    h = len(y)
+    x = jnp.zeros((stride * (h - 1) + len(kernel),) * 2)
+    for i in range(h):
+        for j in range(min(h, y.shape[1])):
+            place = x.at[stride * i : stride * i + len(kernel), stride * j : stride * j + len(kernel)]
+            x = place.add(y[i, j] * kernel)
+    return x
+
+
 def covered(y, kernel, stride=1):
     return lay(y, kernel, stride, over=True)
 
@@ -338,6 +348,10 @@ def large_epsilon(x):
     return beside(x, jnp.sqrt(x.var(axis=0) + 0.012))
 
 
+def by_two_means(x):
+    return beside(x, jnp.sqrt((x**2).mean(axis=0) - x.mean(axis=0) ** 2 + 1e-4))
+
+
 # --- honest_error
 
 
@@ -389,6 +403,7 @@ WRONG = {
         (mirrored, "Your kernel is mirrored"),
     ],
     "05.scatter": [
+        (square_picture, "Your result is square"),
         (covered, "Add them up"),
         (stamps_turned, "turned round"),
         (stamps_transposed, "Rows and columns of your kernel"),
@@ -435,6 +450,7 @@ WRONG = {
         (distances_from_mean, "each sample's own distance"),
         (mean_not_subtracted, "forget to subtract the mean"),
         (large_epsilon, "A smaller ε"),
+        (by_two_means, "rounds below 0"),
         (deviation, "You return the spread alone, once"),
     ],
     "05.honest_error": [

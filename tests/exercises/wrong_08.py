@@ -108,6 +108,10 @@ def towards_real(plan, x, y):
     return -(plan[..., None] * units_to(x, y)).sum(0)
 
 
+def of_equal_masses(plan, x, y):
+    return (plan[..., None] * units_to(x, y)).sum(0) / plan.sum(0)[:, None] / len(y)
+
+
 def whole_ways(plan, x, y):
     return (plan[..., None] * (y - x[:, None])).sum(0)
 
@@ -488,6 +492,7 @@ WRONG = {
         (pair_by_pair, "No Python loop over pairs"),
     ],
     "08.pull": [
+        (of_equal_masses, "all fakes the same mass"),
         (towards_real, "The sign is flipped"),
         (whole_ways, "keep their length"),
         (squared_cost, "keep their length"),
