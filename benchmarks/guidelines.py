@@ -2,11 +2,11 @@
 
     python benchmarks/guidelines.py [--seeds 0 1] [--only NAME ...] [--steps 11750] [--batch 256] [--weights OUT_{}.safetensors]
 
-The pair is that of TensorFlow's tutorial (nets.dcgan_generator and its opponent), trained as there, though from Flax's first
-weights: Adam at 1e-4, 50 epochs of 60,000 digits in batches of 256, which are 11,750 steps. The changes follow, or break, a guideline of Radford et al. 2016,
-section 3, or take weights and rates of their section 4; "Radford et al." makes all four changes by which the tutorial leaves
-them. "course" is the course's own pair, by its recipe (quality.py), for as many steps. Meant for a GPU; --steps makes it
-small enough for a CPU.
+The pair is that of TensorFlow's tutorial (nets.dcgan_generator and its opponent), trained as there, though from Flax's
+first weights: Adam at 1e-4, 50 epochs of 60,000 digits in batches of 256, which are 11,750 steps. The changes follow, or
+break, a guideline of Radford et al. 2016, section 3, or take weights and rates of their section 4; "Radford et al." makes
+all four changes by which the tutorial leaves them. "course" is the course's own pair, by its recipe (quality.py), for as
+many steps. Meant for a GPU; --steps makes it small enough for a CPU.
 
 Prints a JSON line for each pair and seed after a tenth of the steps, after a third, and at the end: the Fréchet distance of
 10,000 samples in digit features, of the averaged weights and of the latest ones, as the tutorial draws them; and of the
