@@ -393,15 +393,15 @@ def check_step(fn):
     except jax.errors.UnexpectedTracerError:  # the reader's own jit around the draw: what it drew stays inside
         look = False
         got, drawn = run(key, look)
-    if not toy.asked:
-        raise Mistake(
-            "You call neither game.d_loss nor game.g_loss. The step takes its losses from `game`: games differ."
-        )
     if isinstance(got, tuple) and got and not isinstance(got[0], tuple):
         raise Mistake(
             f"The state you return is {kind_of(got[0])}. Return (params, opt) as it came in: a tuple of two Pairs."
         )
     fit(got, ((params, opt), {"d_loss": np.float32(0), "g_loss": np.float32(0)}))
+    if not toy.asked:
+        raise Mistake(
+            "You call neither game.d_loss nor game.g_loss. The step takes its losses from `game`: games differ."
+        )
     ((g, d), (g_opt, d_opt)), losses = got
     plain = [jax.random.normal(k, real.shape) for k in (key, *jax.random.split(key))]  # not by game.latents, perhaps
     zs = [np.asarray(z, float) for z in [*(z for _, z in drawn if z.shape == real.shape), *plain]]
