@@ -45,7 +45,7 @@ bench: setup ## time a training step of each network, one JSON line each
 	@$(RUN) benchmarks/step.py dcgan 128 && $(RUN) benchmarks/step.py dcgan 128 --naive --steps 5
 	@$(RUN) benchmarks/step.py mlp 128 && $(RUN) benchmarks/step.py small 128
 
-notebooks: setup ## build the notebooks whose text in notebooks/source/ changed
+notebooks: setup ## build the notebooks whose text in notebooks/source/ changed, or the library that they import
 	@$(RUN) notebooks/source/build.py $(ARGS)
 
 site: setup-site ## build the pages for reading, from the notebooks as they are stored, into build/site (half a minute)

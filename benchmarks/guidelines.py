@@ -34,24 +34,23 @@ from gan_lib import data, features, nets
 from gan_lib.checkpoint import save
 from gan_lib.device import chunk_for, enable_compilation_cache
 from gan_lib.gan import GAN
-from gan_lib.layers import Conv, ConvTranspose, Dropout, reshape
+from gan_lib.layers import KERNEL, Conv, ConvTranspose, Dropout, reshape
 from gan_lib.training import fit
 
 LEAKY = partial(nnx.leaky_relu, negative_slope=0.3)
 NORMAL = nnx.initializers.normal(0.02)
-SURE, SHARES = 0.8, (0.1, 1 / 3, 1)  # the probability that counts as sure; after which shares of the steps to look
+SURE, LOOKS = 0.8, (0.1, 1 / 3)  # the probability that counts as sure; shares of the steps after which to look
 
 
-def generator(rngs, *, norm=True, dense=False, act=LEAKY, init=None, resize=False):
+def generator(rngs, *, norm=True, dense=False, act=LEAKY, init=KERNEL, resize=False):
     """The tutorial's generator, with guidelines as switches."""
-    kernels = dict(init=init) if init else {}
-    linear = partial(nnx.Linear, use_bias=False, rngs=rngs, **(dict(kernel_init=init) if init else {}))
+    linear = partial(nnx.Linear, use_bias=False, kernel_init=init, rngs=rngs)
 
     def then(n):
         return (nnx.BatchNorm(n, momentum=0.99, epsilon=1e-3, rngs=rngs), act) if norm else (act,)
 
     def up(m, n, stride):
-        settings = dict(use_bias=False, rngs=rngs, **kernels)
+        settings = dict(use_bias=False, init=init, rngs=rngs)
         if not resize:
             return [ConvTranspose(m, n, 5, stride=stride, **settings)]
         larger = lambda x: x.repeat(stride, 1).repeat(stride, 2)  # nearest pixel (Odena et al. 2016)
@@ -62,15 +61,14 @@ def generator(rngs, *, norm=True, dense=False, act=LEAKY, init=None, resize=Fals
     return nnx.Sequential(*first, *up(256, 128, 1), *then(128), *up(128, 64, 2), *then(64), *up(64, 1, 2), jnp.tanh)
 
 
-def discriminator(rngs, *, norm=False, dense=False, act=LEAKY, init=None, pool=False):
+def discriminator(rngs, *, norm=False, dense=False, act=LEAKY, init=KERNEL, pool=False):
     """The tutorial's discriminator, likewise."""
-    kernels = dict(init=init) if init else {}
-    linear = partial(nnx.Linear, rngs=rngs, **(dict(kernel_init=init) if init else {}))
+    linear = partial(nnx.Linear, kernel_init=init, rngs=rngs)
     halve = partial(nnx.avg_pool, window_shape=(2, 2), strides=(2, 2))
 
     def block(m, n, norm=False):
         batch = [nnx.BatchNorm(n, momentum=0.99, epsilon=1e-3, rngs=rngs)] if norm else []
-        conv = Conv(m, n, 5, stride=1 if pool else 2, rngs=rngs, **kernels)
+        conv = Conv(m, n, 5, stride=1 if pool else 2, init=init, rngs=rngs)
         return [conv, *batch, act, *[halve] * pool, Dropout(0.3, rngs=rngs)]
 
     body = [*block(1, 64), *block(64, 128, norm), reshape(-1)]
@@ -89,7 +87,7 @@ PAIRS = {
     "tutorial": GAN(nets.dcgan_generator, nets.dcgan_discriminator, latent_dim=100, optimizer=optax.adam(1e-4)),
     "1 pooling and resizing": pair(dict(resize=True), dict(pool=True)),
     "2 BatchNorm in D": pair(d=dict(norm=True)),
-    "2 no BatchNorm": pair(dict(norm=False)),
+    "2 no BatchNorm in G": pair(dict(norm=False)),
     "3 hidden dense layers": pair(dict(dense=True), dict(dense=True)),
     "4 ReLU in G": pair(dict(act=nnx.relu)),
     "5 ReLU in D": pair(d=dict(act=nnx.relu)),
@@ -112,18 +110,22 @@ def scores(gan, state, seed):
 
 
 def train(name, seed, images, steps, batch):
-    """Yield (state, facts) after each of three shares of the training."""
+    """Train a pair, and print a line after each look and at the end. Returns the state and what the last line says."""
     gan, key, passed = PAIRS[name], jax.random.key(seed), 0.0
     state, key = gan.init(key), jax.random.fold_in(key, 1)
-    chunk = chunk_for(state)  # whole ones: no other program is compiled
-    for until in sorted({chunk * max(1, round(share * steps / chunk)) for share in SHARES}):
+    size, chunk = BATCH if name == "course" else batch, chunk_for(state)
+    looks = {chunk * round(share * steps / chunk) for share in LOOKS} - {
+        0
+    }  # in whole calls: no other program is compiled
+    for until in sorted({*looks, steps}):
         start = time.perf_counter()
-        more, size = until - int(state.step), BATCH if name == "course" else batch
-        state, _ = fit(gan, state, images, steps=more, key=key, batch_size=size, chunk=chunk, progress=False)
+        settings = dict(steps=until - int(state.step), key=key, batch_size=size, chunk=chunk)
+        state, _ = fit(gan, state, images, **settings, progress=False)
         passed += time.perf_counter() - start
         facts = dict(pair=name, seed=seed, device=jax.devices()[0].device_kind, steps=until)
-        facts |= dict(seconds=round(passed, 1))  # with compiling
-        yield state, facts | scores(gan, state, seed)
+        facts |= dict(seconds=round(passed, 1)) | scores(gan, state, seed)  # the seconds: with compiling
+        print(json.dumps(facts), flush=True)
+    return state, facts
 
 
 def main():
@@ -142,13 +144,12 @@ def main():
     images = jnp.asarray(data.mnist()[0])
     for seed in args.seeds:
         for name in args.only:
-            for state, facts in train(name, seed, images, args.steps, args.batch):
-                print(json.dumps(facts), flush=True)
-                if args.weights and name == "tutorial" and facts["steps"] >= args.steps:
-                    command = f"python benchmarks/guidelines.py --only tutorial --seeds {seed} --steps {args.steps}"
-                    notes = {"command": f"{command} --batch {args.batch}", **{k: str(v) for k, v in facts.items()}}
-                    latest = state.params.generator, state.rest.generator
-                    save(args.weights.format(seed), latest, notes=notes, eight_bits=True)
+            state, facts = train(name, seed, images, args.steps, args.batch)
+            if args.weights and name == "tutorial":
+                command = f"python benchmarks/guidelines.py --only tutorial --seeds {seed} --steps {args.steps}"
+                notes = {"command": f"{command} --batch {args.batch}", **{k: str(v) for k, v in facts.items()}}
+                latest = state.params.generator, state.rest.generator
+                save(args.weights.format(seed), latest, notes=notes, eight_bits=True)
 
 
 if __name__ == "__main__":

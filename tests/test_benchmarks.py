@@ -160,12 +160,26 @@ def test_guidelines_are_switches_of_the_tutorials_pair(monkeypatch):
     g, d = count("tutorial")
     assert count("1 pooling and resizing") == [g, d]
     assert count("2 BatchNorm in D") == [g, d + 2 * 128]
-    assert count("2 no BatchNorm") == [g - 2 * (7 * 7 * 256 + 128 + 64), d]
+    assert count("2 no BatchNorm in G") == [g - 2 * (7 * 7 * 256 + 128 + 64), d]
     assert count("3 hidden dense layers")[1] == d - 7 * 7 * 128 + 7 * 7 * 128 * 128 + 2 * 128
     assert count("Radford et al.") == count("2 BatchNorm in D")
     kernels = lambda name: [x for x in jax.tree.leaves(pairs[name].init(jax.random.key(0)).params) if x.ndim > 1]
     assert all(0.015 < x.std() < 0.025 for x in kernels("weights 0.02") + kernels("Radford et al."))
     assert not all(0.015 < x.std() < 0.025 for x in kernels("tutorial"))
+
+    other = {"1 pooling and resizing": (True, True), "4 ReLU in G": (True, False), "5 ReLU in D": (False, True)}
+    for name, changed in other.items():  # with the same weights
+        gan, state = pairs[name], pairs[name].init(jax.random.key(3))
+        same = np.array_equal(gan.sample(state, jax.random.key(5), 2), drawn[0])
+        alike = np.array_equal(gan.logits(state, images), plain.logits(states[0], images))
+        assert (not same, not alike) == changed, name
+    rates = "rate 2e-4, b1 0.5", "Radford et al."
+    assert all(guidelines.RATES is pairs[name].optimizer.generator for name in rates)
+    assert [name for name in pairs if pairs[name].optimizer.generator is guidelines.RATES] == list(rates)
+    rate, b1, b2, state = 2e-4, 0.5, 0.999, guidelines.RATES.init(0.0)
+    for slope, expected in ((1.0, 1.0), (0.0, b1 / (1 + b1) / np.sqrt(b2 / (1 + b2)))):  # Adam's m/√v, by hand
+        update, state = guidelines.RATES.update(jax.numpy.float32(slope), state)
+        assert update == pytest.approx(-rate * expected, rel=1e-3)
 
 
 def test_guidelines_are_scored_and_the_tutorials_generator_kept(tmp_path):
@@ -174,7 +188,7 @@ def test_guidelines_are_scored_and_the_tutorials_generator_kept(tmp_path):
     command += ["--steps", "2", "--weights", str(weights)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["steps"] for line in lines] == [1, 2], done.stderr
+    assert [line["steps"] for line in lines] == [1, 2], done.stderr  # the third of two steps, and the end
     assert all(line["distance"] > 100 and line["sure"] < 0.2 for line in lines)  # two steps teach nothing
     assert b"--only tutorial --seeds 4 --steps 2 --batch 4" in (tmp_path / "w_4.safetensors").read_bytes()
 

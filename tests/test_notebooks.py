@@ -123,6 +123,14 @@ def test_new_prose_keeps_the_results_and_new_code_is_executed(tmp_path, monkeypa
         assert (text.source, cell.source, cell.outputs[0].text) == (prose, code, expected)
     builder.build(twin, False)
     assert len(runs) == 3
+    monkeypatch.setattr(builder, "fingerprint", lambda *_: "of another library")
+    builder.build(twin, keep=True)
+    assert len(runs) == 3
+    monkeypatch.setattr(builder, "fingerprint", lambda *_: "of a third")
+    builder.build(twin)
+    assert len(runs) == 4
+    builder.build(twin)
+    assert len(runs) == 4
 
 
 @each
