@@ -99,16 +99,16 @@ def check_pairing(fn):
         turn = 1 if part else -1
         wanted = turn / n / (1 + np.exp(np.clip(-turn * np.asarray(gap, float), -700, 700)))
         of_real, of_fake = lambda s, part=part: fn(s, zero)[part], lambda s, part=part: fn(zero, s)[part]
-        with traced("`jax.grad`"):
-            value, slopes = jax.value_and_grad(of_fake)(jnp.asarray(-gap))
+        with traced("`jax.jit` and `jax.grad`"):
+            value, slopes = jax.jit(jax.value_and_grad(of_fake))(jnp.asarray(-gap))
         if np.isfinite(value) and not np.asarray(slopes).any():
             idle = "G would stand still" if part else "D would not learn to lower them"
             raise Mistake(f"The {player} has the right value, and sends no gradient to the fake logits: {idle}.")
         hold(value, slopes, -gap, soft(turn * gap).mean(), -wanted, player)
         if part:
             continue  # G's step does not change the real logits: they may be constants there
-        with traced("`jax.grad`"):
-            value, slopes = jax.value_and_grad(of_real)(jnp.asarray(gap))
+        with traced("`jax.jit` and `jax.grad`"):
+            value, slopes = jax.jit(jax.value_and_grad(of_real))(jnp.asarray(gap))
         hold(value, slopes, gap, soft(turn * gap).mean(), wanted, player)
 
 
@@ -164,6 +164,10 @@ def _try_densities(fn, p, q):
         right, own = _kl(pq, (pq + pq.T) / 2), _kl(a, b)
         first = np.outer(a, a)
         mistakes = (
+            (
+                float(np.sum(np.where(pq * pq.T > 0, pq * np.log(2 * pq / (pq + pq.T)), 0))),
+                "Pairs that come in one order only, as p or q is 0, are dropped. Such a pair tells D most: it counts p·q·log 2.",
+            ),
             (
                 plain,
                 "That is JSD(p, q), of single samples. Here pairs are compared: p⊗q, a real and a fake one, with q⊗p.",

@@ -92,6 +92,12 @@ def gap_of_probabilities(real_logits, fake_logits):
     return softplus(-gap).mean(), softplus(gap).mean()
 
 
+def by_python(real_logits, fake_logits):
+    stable = lambda x: x + jnp.log1p(jnp.exp(-x)) if x > 0 else jnp.log1p(jnp.exp(x))
+    gaps = [r - f for r, f in zip(real_logits, fake_logits, strict=True)]
+    return sum(stable(-g) for g in gaps) / len(gaps), sum(map(stable, gaps)) / len(gaps)
+
+
 # --- pair_jsd
 
 
@@ -154,6 +160,12 @@ def same_kind(p, q):
 def epsilon_in_the_log(p, q):
     joint = jnp.outer(p, q)
     return (joint * jnp.log((joint + 1e-6) / ((joint + joint.T) / 2 + 1e-6))).sum()
+
+
+def one_order_dropped(p, q):
+    joint = jnp.outer(p, q)
+    both = (joint > 0) & (joint.T > 0)
+    return jnp.where(both, joint * jnp.log(2 * joint / (joint + joint.T)), 0).sum()
 
 
 def two_singles(p, q):
@@ -520,6 +532,7 @@ WRONG = {
         (to_the_mean, "relativistic *average*"),
         (to_both_means, "relativistic *average*"),
         (gap_of_probabilities, "gap of two probabilities"),
+        (by_python, "used inside `jax.jit` and `jax.grad`"),
     ],
     "12.pair_jsd": [
         (of_single_samples, "of single samples"),
@@ -534,6 +547,7 @@ WRONG = {
         (nothing_at_zero, "0·log 0 counts as 0"),
         (same_kind, "pairs that never come"),
         (two_singles, "a pair is not two samples"),
+        (one_order_dropped, "Pairs that come in one order only"),
         (epsilon_in_the_log, "an ε or a clip in the logarithm"),
     ],
     "12.dirac_eigenvalues": [
