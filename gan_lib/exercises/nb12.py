@@ -16,7 +16,11 @@ def numbers(seed, *shape):
 
 
 def judge(got, right, *mistakes, inputs, what="result"):
-    """Raise the message of the mistake (value, message) that `got` is, or of `same` where it is not `right`."""
+    """Raise the message of the mistake (value, message) that `got` is, or of `same` where it is not `right`.
+
+    A list does for a tuple: the notebook unpacks it, or takes an entry.
+    """
+    got = tuple(got) if isinstance(got, list) and isinstance(right, tuple) else got
     recognise(got, *mistakes, right=right)
     same(got, jax.tree.map(np.float32, right), inputs=inputs, rtol=1e-3, atol=1e-5, what=what)
 
@@ -38,7 +42,9 @@ def check_pairing(fn):
         every = np.subtract.outer(np.asarray(real, float), np.asarray(fake, float))
         plain_d, plain_g = soft(-real).mean() + soft(fake).mean(), soft(-fake).mean()
         sums = tuple(n * x for x in right)
-        mean_gap = np.mean(gap)
+        mean_gap, sigma = np.mean(gap), lambda s: 1 / (1 + np.exp(-np.asarray(s, float)))
+        to_mean = [np.asarray(real, float) - np.mean(fake), np.mean(real) - np.asarray(fake, float)]
+        of_shares = sigma(real) - sigma(fake)
         judge(
             fn(real, fake),
             right,
@@ -66,26 +72,44 @@ def check_pairing(fn):
                 (soft(-mean_gap), soft(mean_gap)),
                 "The mean is inside the softplus: that compares the average real with the average fake. Take the mean last.",
             ),
+            *[
+                (
+                    value,
+                    "You compare with the mean of the others: the relativistic *average* loss. Here each has one partner.",
+                )
+                for value in (
+                    (soft(-to_mean[0]).mean(), soft(to_mean[1]).mean()),
+                    tuple((soft(-k * to_mean[0]) + soft(-k * to_mean[1])).mean() / 2 for k in (1, -1)),
+                    tuple((soft(-k * to_mean[0]) + soft(-k * to_mean[1])).mean() for k in (1, -1)),
+                )
+            ],
+            (
+                (soft(-of_shares).mean(), soft(of_shares).mean()),
+                "That is the gap of two probabilities, which is never above 1. Take the gap of the logits, without a sigmoid.",
+            ),
             (
                 (-mean_gap, mean_gap),
                 "The softplus is missing. Without it the real logit is a constant in G's loss, and this is WGAN.",
             ),
             inputs={"real_logits": real, "fake_logits": fake},
         )
-    gap = jnp.asarray(EDGES)
+    gap = np.asarray(EDGES)
     n, zero = len(gap), jnp.zeros(len(gap))
-    for part, player in enumerate(("D's loss", "G's loss")):
+    for part, player in enumerate(("loss of D", "loss of G")):
         turn = 1 if part else -1
-        with traced("`jax.grad`"):
-            value, slopes = jax.value_and_grad(lambda s, part=part: fn(s, zero)[part])(gap)
         wanted = turn / n / (1 + np.exp(np.clip(-turn * np.asarray(gap, float), -700, 700)))
-        hold(value, slopes, np.asarray(gap), soft(turn * gap).mean(), wanted, player)
-        with traced("`jax.grad`"):
-            of_fake = jax.grad(lambda s, part=part: fn(zero, s)[part])(-gap)
-        if not np.asarray(of_fake).any():
-            raise Mistake(
-                f"{player} has the right value, and sends no gradient to the fake logits: G would stand still."
-            )
+        of_real, of_fake = lambda s, part=part: fn(s, zero)[part], lambda s, part=part: fn(zero, s)[part]
+        with traced("`jax.jit` and `jax.grad`"):
+            value, slopes = jax.jit(jax.value_and_grad(of_fake))(jnp.asarray(-gap))
+        if np.isfinite(value) and not np.asarray(slopes).any():
+            idle = "G would stand still" if part else "D would not learn to lower them"
+            raise Mistake(f"The {player} has the right value, and sends no gradient to the fake logits: {idle}.")
+        hold(value, slopes, -gap, soft(turn * gap).mean(), -wanted, player)
+        if part:
+            continue  # G's step does not change the real logits: they may be constants there
+        with traced("`jax.jit` and `jax.grad`"):
+            value, slopes = jax.jit(jax.value_and_grad(of_real))(jnp.asarray(gap))
+        hold(value, slopes, gap, soft(turn * gap).mean(), wanted, player)
 
 
 @define(
@@ -117,6 +141,19 @@ def check_pair_jsd(fn):
         _try_densities(fn, p, q)
     _try_densities(fn, np.float32([0.5, 0.5, 0, 0]), np.float32([0, 0, 0.25, 0.75]))
     _try_densities(fn, np.float32([0.5, 0.5, 0]), np.float32([0, 0.5, 0.5]))
+    x = np.linspace(-4, 4, 40)  # the notebook's densities; a third of its places, for loops over pairs
+    p, q = (
+        np.exp(-(((x + 1.5) / 0.4) ** 2) / 2) / 0.4 + np.exp(-(((x - 1.5) / 0.7) ** 2) / 2) / 0.7,
+        np.exp(-(x**2) / 2),
+    )
+    p, q = (np.float32(v / v.sum()) for v in (p, q))
+    pq = np.outer(p, q).astype(float)
+    got, right = float(fn(jnp.asarray(p), jnp.asarray(q))), _kl(pq, (pq + pq.T) / 2)
+    if not abs(got - right) < 5e-5:
+        raise Mistake(
+            f"Right on few places. On 40 it is {got:.5f} instead of {right:.5f}: a pair's probability is about 1/40² there, and "
+            "an ε or a clip in the logarithm must be far smaller. `rel_entr` needs none."
+        )
 
 
 def _try_densities(fn, p, q):
@@ -127,6 +164,10 @@ def _try_densities(fn, p, q):
         right, own = _kl(pq, (pq + pq.T) / 2), _kl(a, b)
         first = np.outer(a, a)
         mistakes = (
+            (
+                float(np.sum(np.where(pq * pq.T > 0, pq * np.log(2 * pq / (pq + pq.T)), 0))),
+                "Pairs that come in one order only, as p or q is 0, are dropped. Such a pair tells D most: it counts p·q·log 2.",
+            ),
             (
                 plain,
                 "That is JSD(p, q), of single samples. Here pairs are compared: p⊗q, a real and a fake one, with q⊗p.",
@@ -208,7 +249,7 @@ def check_dirac_eigenvalues(fn):
         try:
             found = np.asarray(got, complex)
         except (TypeError, ValueError):
-            same(got, right, what="eigenvalues")  # says what it is instead
+            same(got, right, what="pair of eigenvalues")  # says what it is instead
             raise
         if found.shape != (2,):
             raise Mistake(f"There are two eigenvalues, as an array (2,); got shape {np.shape(got)}.")
@@ -255,7 +296,9 @@ def check_dirac_eigenvalues(fn):
                 raise Mistake(message)
         if np.allclose(found, right.real, atol=1e-3) and not np.allclose(right.imag, 0):
             raise Mistake("Only the real parts are there: below the critical γ the eigenvalues are complex.")
-        same(found, right, inputs=inputs, rtol=1e-3, atol=1e-3, what="eigenvalues")
+        if any(np.allclose(found, one, atol=1e-3) for one in right) and not np.allclose(*right):
+            raise Mistake("That is one of the two eigenvalues twice: the root comes with both signs, ±.")
+        same(found, right, inputs=inputs, rtol=1e-3, atol=1e-3, what="pair of eigenvalues")
 
 
 @define(
@@ -308,7 +351,7 @@ def _try_players(fn, seed, gamma):
     fake = generator(g, z)
     slope = lambda d, x: jnp.square(jax.grad(lambda x: critic(d, x).sum())(x)).sum(1).mean()
 
-    def d_loss(d, x, one=gamma / 2, two=gamma / 2):
+    def d_loss(d, x, one=gamma / 2, two=gamma / 2, slope=slope):
         return softplus(critic(d, x) - critic(d, real)).mean() + one * slope(d, real) + two * slope(d, x)
 
     def g_loss(g, two=0.0):
@@ -319,6 +362,13 @@ def _try_players(fn, seed, gamma):
     of_g = lambda **weights: jax.grad(lambda g: g_loss(g, **weights))(g)
     zero = jax.tree.map(jnp.zeros_like, g)
     plain = jax.grad(lambda g: softplus(-critic(d, generator(g, z))).mean())(g)
+    n, width = real.shape
+    scaled = lambda times: of_d(one=gamma / 2 * times, two=gamma / 2 * times)
+    norm = lambda d, x: jnp.linalg.norm(jax.grad(lambda x: critic(d, x).sum())(x), axis=1).mean()
+    wgan_gp = lambda d, x: jnp.mean((jnp.linalg.norm(jax.grad(lambda x: critic(d, x).sum())(x), axis=1) - 1) ** 2)
+    plain_d = lambda d: softplus(-critic(d, real)).mean() + softplus(critic(d, fake)).mean()
+    penalties = lambda d: gamma / 2 * (slope(d, real) + slope(d, fake))
+    back = jax.grad(lambda g: d_loss(d, generator(g, z), 0.0, 0.0))(g)  # D's loss without penalties
     right = of_d(), of_g()
     mistakes = (
         (
@@ -326,6 +376,31 @@ def _try_players(fn, seed, gamma):
             "R2 trains G here. It is a term of D's loss alone: fakes are where D is measured, and G never tries to make D "
             "flat (R3GAN, issue 12).",
         ),
+        (
+            (scaled(1 / n**2), right[1]),
+            f"Your slope is that of the *mean* logit, which counts each sample 1/{n}: squared, the penalty is 1/{n}² of what it "
+            "should be. Differentiate the sum.",
+        ),
+        ((scaled(n), right[1]), "The penalties are sums over the batch; R1 and R2 are means."),
+        (
+            (scaled(1 / width), right[1]),
+            "You average over a sample's entries, too. ‖slope‖² is their sum; average samples.",
+        ),
+        (
+            (of_d(slope=wgan_gp), right[1]),
+            "That pulls the slope's length to 1, as WGAN-GP does. R1 and R2 pull it to 0.",
+        ),
+        (
+            (jax.grad(lambda d: plain_d(d) + penalties(d))(d), right[1]),
+            "D's loss is the plain one; pairing takes the softplus of the gap.",
+        ),
+        ((of_d(slope=norm), right[1]), "The length of the slope is not squared in your penalties."),
+        (
+            (right[0], jax.tree.map(jnp.negative, back)),
+            "G gets the gradient of minus D's loss, the zero-sum form, which fades where D is sure. It descends on the turned "
+            "softplus.",
+        ),
+        ((right[0], back), "G minimises what D minimises: then nobody is an adversary."),
         ((right[0], zero), "No gradient reaches G: a stop_gradient around its fakes belongs in D's loss, not in G's."),
         ((of_d(two=0.0), right[1]), "R2 is missing in D's loss."),
         ((of_d(one=0.0), right[1]), "R1 is missing in D's loss."),
@@ -352,6 +427,7 @@ def _try_players(fn, seed, gamma):
         ),
         (right[::-1], "The order is (for D, for G)."),
     )
+    got = tuple(got) if isinstance(got, list) else got
     recognise(got, *mistakes, right=right)
     inputs = {"z": z, "real": real, "gamma": gamma}
     same(got, right, inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient")
@@ -427,6 +503,21 @@ def check_gamma_for(fn):
                 "That is the balance for the plain loss with its two halves; a pair sees the whole gap ψ·d at once.",
             ),
             (-right, "The sign is lost: γ is positive."),
+            (
+                distance / (2 * slope),
+                "The loss is a softplus: its slope is −d·σ(−ψd), not −d. The push fades as the gap grows.",
+            ),
+            (
+                distance * np.log1p(np.exp(-slope * distance)) / (2 * slope),
+                "The softplus itself stands where its derivative belongs, σ(−ψd).",
+            ),
+            (1 / right, "That is upside down: 2γψ = d·σ(−ψd), solved for γ."),
+            (gain / 2 * slope, "`/ 2 * slope` multiplies by slope: put the divisor in brackets, `/ (2 * slope)`."),
+            (right / slope, "The penalty's slope is missing: γψ² rises by 2γψ, not by 2γψ²."),
+            (
+                slope * sigma(slope * distance) / (2 * distance),
+                "slope and distance are exchanged.",
+            ),
             inputs={"slope": slope, "distance": distance},
         )
 
@@ -455,10 +546,10 @@ def gamma_for(slope, distance):
 
 def check_branch_grads(fn):
     """Against differentiation, with the last layer at zero and elsewhere."""
-    for seed, (n, width, hidden) in enumerate([(3, 2, 4), (5, 3, 2), (4, 3, 3)]):
-        x, first, up = numbers(seed, n, width), numbers(seed + 1, width, hidden), numbers(seed + 2, n, width)
-        for scale in (1.0, 0.0):
-            last = scale * numbers(seed + 3, hidden, width)
+    for seed, (n, width, hidden) in enumerate([(3, 5, 4), (7, 3, 2), (4, 3, 3)]):
+        x, up = numbers(seed, n, width), numbers(seed + 2, n, width)
+        for size, scale in ((1.0, 1.0), (1.0, 0.0), (0.0, 0.0)):  # at last both at zero, as in the notebook
+            first, last = size * numbers(seed + 1, width, hidden), scale * numbers(seed + 3, hidden, width)
             h = np.asarray(x, float) @ np.asarray(first, float)
             act, gate = np.where(h > 0, h, 0.2 * h), np.where(h > 0, 1, 0.2)
             u, v, a = np.asarray(up, float), np.asarray(last, float), np.asarray(x, float)
@@ -466,7 +557,16 @@ def check_branch_grads(fn):
             right = a.T @ (gate * back), act.T @ u
             inputs = {"x": x, "first": first, "last": last, "up": up}
             zero = tuple(np.zeros_like(r) for r in right)
+            gated = lambda s, h=h, a=a, u=u, back=back: (
+                a.T @ (np.where(h > 0, 1, s) * back),
+                np.where(h > 0, h, s * h).T @ u,
+            )
             got = fn(x, first, last, up)
+            if not size and any(np.isnan(g).any() for g in jax.tree.leaves(got)):
+                raise Mistake(
+                    'It is NaN where x·first is 0, as in the notebook\'s row "both at zero": act(h)/h is 0/0 there. Choose the '
+                    "slope with `jnp.where`."
+                )
             judge(
                 got,
                 right,
@@ -494,6 +594,19 @@ def check_branch_grads(fn):
                     "The way around the branch has no weights, so it adds nothing to their gradients.",
                 ),
                 ((a.T @ (act * back), right[1]), "On the way back stands the slope of act, not its value."),
+                *[
+                    (wrong, f"Below 0 act has the slope 0.2; yours has {slope:g}.")
+                    for slope in (0.0, 0.01)
+                    for wrong in (gated(slope), (gated(slope)[0], right[1]))
+                ],
+                (
+                    (a.T @ np.where(back > 0, back, 0.2 * back), right[1]),
+                    "The slope of act goes by the sign of x·first, on the way forth; yours by the sign of what comes back.",
+                ),
+                (
+                    (right[0], (gate * act).T @ u),
+                    "act's slope does not belong in the gradient of `last`: that is act(x·first)ᵀ·up.",
+                ),
                 inputs=inputs,
                 what="gradients",
             )

@@ -1,5 +1,6 @@
 """Notebook 13, many devices: references, hints and checks."""
 
+import inspect
 from itertools import pairwise
 
 import jax
@@ -20,7 +21,18 @@ def named(got, right, *mistakes, inputs):
     for key, value, message in mistakes:
         recognise(got[key], (value, message), right=right[key])
     for key, value in right.items():
-        same(got[key], value, inputs=inputs, rtol=1e-4, what=key)
+        same(got[key], value, inputs=inputs, rtol=1e-4, what=f'entry "{key}"')
+
+
+def by_name(fn, *args, **named):
+    """fn(*args, **named), as the notebook calls it; a Mistake if fn has other names."""
+    try:
+        inspect.signature(fn).bind(*args, **named)
+    except TypeError as error:
+        raise Mistake(
+            f"The notebook passes {', '.join(named)} by name; keep the name of each argument: {error}."
+        ) from None
+    return fn(*args, **named)
 
 
 # --- 13.efficiency --------------------------------------------------------------------------------------------------
@@ -29,13 +41,15 @@ def named(got, right, *mistakes, inputs):
 def check_efficiency(fn):
     """By the sum over hops, at sizes where each part counts."""
     cases = (
-        (1024, 8, 1e-5, 20e6, 50e9, 5e-6),
+        (4096, 16, 1e-5, 20e6, 50e9, 5e-6),  # 16: with 8, bits for bytes would look as if nothing were cut
         (4096, 64, 1e-5, 20e6, 50e9, 5e-6),
         (256, 4, 2e-5, 3e6, 1e9, 1e-3),
         (128, 1, 1e-5, 20e6, 50e9, 5e-6),
+        (np.int64(2**32), 512, 1e-5, 20e6, 50e9, 5e-6),  # the notebook's largest
     )
     for batch, n, seconds, size, speed, delay in cases:
         mine, hops = batch / n * seconds, 2 * (n - 1)
+        sent = hops * (size / n / speed + delay)
         share = lambda sent, work=mine: work / (work + sent)
         right = share(hops * (size / n / speed + delay))
         got = fn(batch, n, seconds, size, speed, delay)
@@ -62,6 +76,25 @@ def check_efficiency(fn):
                 share(2 * n * (size / n / speed + delay)),
                 "2·devices hops are two too many: one device alone sends nothing.",
             ),
+            (share(hops * delay), "You count the delay alone. A hop also sends size / devices bytes, at speed."),
+            (share(hops * (8 * size / n / speed + delay)), "You count bits. size and speed are both in bytes."),
+            (
+                share(2 * size / speed + hops * delay),
+                "2·size / speed is where the ring ends with very many devices; n of them send 2(n − 1)/n times the size.",
+            ),
+            (mine / max(mine, sent), "You let it send while it computes. Here nothing overlaps: the two times add up."),
+            (100 * right, "That is in per cent; a share in (0, 1] is asked for."),
+            (
+                mine / sent if sent else np.inf,
+                "That is computing over sending. The share is computing over both together.",
+            ),
+            *[
+                (
+                    0.0,
+                    "jax.numpy keeps whole numbers in 32 bits, and a batch of 2³² is 0 there. Divide before, in Python.",
+                )
+            ]
+            * int(batch > 2**31),
             (
                 share(size / speed + delay),
                 "You send the bytes once, over one link. A ring has 2(devices − 1) hops of size / devices bytes.",
@@ -109,7 +142,9 @@ def efficiency(batch, devices, seconds, size, speed, delay):
 
 # --- 13.host_keys ---------------------------------------------------------------------------------------------------
 
-STEPS, HOSTS = (0, 1, 2, 7, 100, 99_999), (0, 1, 2, 4, 7, 8, 10, 100, 1000)
+# Powers of ten and two: a collision of 1000·host + step, for one, is that of step 0 of host 1 and step 1000 of host 0.
+STEPS = 0, 1, 2, 7, *(10**n for n in range(1, 7)), *(2**n for n in range(10, 21, 2))
+HOSTS = 0, 1, 7, 10, 100, 1000, *(2**n for n in range(1, 13))
 
 
 def check_host_keys(fn):
@@ -147,29 +182,41 @@ def check_host_keys(fn):
             raise Mistake(f"All hosts draw the same {name}: the host goes into one of the two keys only.")
     if (drawn[0] == drawn[1]).all():
         raise Mistake("Every step draws the same: the step does not go into the keys of batch and latents.")
+    for i, name in enumerate(("batch", "latents")):
+        if (drawn[0, :, i] == drawn[1, :, i]).all():
+            raise Mistake(f"Every step draws the same {name}: the step goes into one of the two keys only.")
     if (drawn[:, :, 0] == drawn[:, :, 1]).all():
         raise Mistake("batch and latents are one key: what is drawn by it is no longer independent. Split it.")
+    other = np.stack([np.asarray(jax.random.key_data(k)).ravel() for k in fn(jax.random.key(8), 0, 0)])
+    if (other == found[0, 0]).all(axis=1).any():
+        raise Mistake("Another seed gives the same keys: make all three from `key`.")
+    if (init[0, 0] == np.asarray(jax.random.key_data(key)).ravel()).all():
+        raise Mistake(
+            "init is `key` itself, and the others come from it, too: what is drawn by init, or split off it, meets them. Split "
+            "`key` first, and use it no more."
+        )
     flat = [tuple(k) for k in drawn.reshape(-1, drawn.shape[-1])]
     if tuple(init[0, 0]) in flat:
         raise Mistake("init is drawn by again: it equals the key of a batch or of latents of some step and host.")
-    if len(set(flat)) < len(flat):
-        first = {}
-        for at in np.ndindex(*drawn.shape[:3]):
-            other = first.setdefault(tuple(drawn[at]), at)
-            if other != at:
-                (s, h, _), (t, g, _) = other, at
-                if (s, h) == (t, g):
-                    raise Mistake(
-                        f"batch and latents are one key at step {STEPS[s]} of host {HOSTS[h]}: step and host change places in "
-                        "yours, and are equal there. Split one key in two."
-                    )
-                raise Mistake(
-                    f"Step {STEPS[s]} of host {HOSTS[h]} and step {STEPS[t]} of host {HOSTS[g]} have a key in common: a sum or a "
-                    "product of step and host is the same for several pairs. Fold in one after the other."
-                )
-    other = np.stack([np.asarray(jax.random.key_data(k)).ravel() for k in fn(jax.random.key(8), 0, 0)])
-    if (other == found[0, 0]).any():
-        raise Mistake("Another seed gives the same keys: make all three from `key`.")
+    first = {}
+    for at in np.ndindex(*drawn.shape[:3]):
+        (s, h, i), (t, g, j) = first.setdefault(tuple(drawn[at]), at), at
+        names = "batch", "latents"
+        if (s, h) == (t, g) and i != j:
+            raise Mistake(
+                f"batch and latents are one key at step {STEPS[s]} of host {HOSTS[h]}: step and host change places in "
+                "yours, and are equal there. Split one key in two."
+            )
+        if (s, h, i) != (t, g, j):
+            cause = (
+                f"one's {names[i]}, the other's {names[j]}. Fold in step and host, then split the key in two"
+                if i != j
+                else "a sum or a product of step and host is the same for several pairs, and an index past the end of an array "
+                "is its last one. Fold in one after the other"
+            )
+            raise Mistake(
+                f"Step {STEPS[s]} of host {HOSTS[h]} and step {STEPS[t]} of host {HOSTS[g]} have a key in common: {cause}."
+            )
 
 
 @define(
@@ -212,11 +259,13 @@ def check_moments(fn):
         inputs = {"means": means, "variances": variances, "counts": np.int32(counts)}
         got = fn(*(jnp.asarray(x) for x in inputs.values()))
         if isinstance(got, tuple | list) and len(got) == 2:
+            got, about = tuple(got), (w * (means - plain) ** 2).sum(0)  # a list does: the notebook takes an entry
             unequal = len(set(counts)) > 1
             recognise(
                 got[0],
                 *[(plain, "Each device's mean has the same weight in yours; it belongs to as many samples as it has.")]
                 * unequal,
+                (var, "The order is (mean, variance)."),
                 ((n[:, None] * means).sum(0), "The mean is a sum: divide by all samples."),
                 right=mean,
             )
@@ -232,9 +281,17 @@ def check_moments(fn):
                     "That is the plain mean of variances: no counts, and nothing of what lies between the parts.",
                 ),
                 ((w * (means - mean) ** 2).sum(0), "That is the spread between the parts alone. Add that within them."),
+                *[
+                    (within + between, "Within the parts you weigh by counts, between them you do not.")
+                    for between in (((means - mean) ** 2).mean(0), means.var(0))
+                ],
                 (
-                    within + ((means - mean) ** 2).mean(0),
-                    "Within the parts you weigh by counts, between them you do not.",
+                    variances.mean(0) + (w * (means - mean) ** 2).sum(0),
+                    "Between the parts you weigh by counts, within them you do not.",
+                ),
+                (
+                    within + about,
+                    "Right, but for the mean that the distances are taken from: it needs the weights, too.",
                 ),
                 (
                     variances.mean(0) + means.var(0),
@@ -301,6 +358,11 @@ def check_came_out(fn):
                 mean,
                 "That is what pmap gave. Here grad has added up already, and the mean of n equal numbers is that number.",
             ),
+            ("grad", n * total, "What the devices find is added up once: that is the sum, not n times it."),
+            ("psum(grad)", n**2 * total, "psum adds n equal numbers, each of them the sum: n times the sum."),
+            ("psum(grad)", 4 * total, "Four devices are the notebook's. n is `len(parts)`."),
+            ("grad of pmean", total / 4, "Four devices are the notebook's. n is `len(parts)`."),
+            ("pmean(grad)", n * total, "The mean of n equal numbers is that number, not n times it."),
             ("pmean(grad)", total / n**2, "The mean of n equal numbers is that number, not an n-th of it."),
             (
                 "psum(grad)",
@@ -349,7 +411,7 @@ def came_out(parts):
 
 def check_effective(fn):
     """Whole numbers, also where steps leave a rest."""
-    for steps, batch, n, every in ((1000, 64, 4, 2), (103, 96, 8, 5), (10, 32, 1, 3), (50, 128, 2, 1)):
+    for steps, batch, n, every in ((1000, 64, 4, 2), (103, 96, 8, 5), (10, 32, 1, 3), (50, 128, 2, 1), (3, 64, 2, 4)):
         right = {
             "on a device": batch // n,
             "of a statistic": batch,
@@ -357,7 +419,7 @@ def check_effective(fn):
             "updates": steps // every,
         }
         named(
-            fn(steps=steps, batch_size=batch, devices=n, every=every),
+            by_name(fn, steps=steps, batch_size=batch, devices=n, every=every),
             right,
             ("on a device", batch, "batch_size is that of all devices together: fit shares it out."),
             (
@@ -377,6 +439,7 @@ def check_effective(fn):
             ("of an update", batch // n * every, "An update has the samples of all devices."),
             ("updates", steps, "The weights move at every `every`-th step only."),
             ("updates", steps / every, "An update that was not reached is none: whole numbers, rounded down."),
+            ("updates", max(1, steps // every), "Fewer steps than `every` make no update: 0."),
             ("updates", -(-steps // every), "What is collected after the last update moves nothing: round down."),
             ("updates", steps * every, "fit counts small batches as steps."),
             inputs=dict(steps=steps, batch_size=batch, devices=n, every=every),
@@ -418,12 +481,13 @@ def check_largest_batch(fn):
         ((784, 1024, 1024, 1), 10**9, 2),
         ((2, 64, 64, 1), 10**6, 4),
         ((10, 20, 5), 20_000, 4),
+        ((784, 1024, 1024, 1024, 1), 16 * 10**9, 4),  # the notebook's largest: more than 32 bits
     ):
         weights = sum((a + 1) * b for a, b in pairwise(sizes))
         kernels = sum(a * b for a, b in pairwise(sizes))
         fits = lambda fixed, entries, width=width, memory=memory: (memory - fixed) // (entries * width)
         right = fits(16 * weights, sum(sizes))
-        got = fn(sizes, memory, width=width)
+        got = fn(sizes, memory) if width == 4 else by_name(fn, sizes, memory, width=width)  # as the notebook does
         if isinstance(got, float) and got.is_integer():
             got = int(got)
         exact = (memory - 16 * weights) / (sum(sizes) * width)
@@ -442,6 +506,7 @@ def check_largest_batch(fn):
             (fits(8 * weights, sum(sizes)), "Adam keeps two moments of each weight beside weight and gradient."),
             (fits(12 * weights, sum(sizes)), "One of the four is missing: weight, gradient, two moments."),
             (fits(16 * kernels, sum(sizes)), "The biases are missing: (fan_in + 1)·fan_out weights a layer."),
+            (fits(16 * (weights + sizes[0]), sum(sizes)), "The input has no biases: fan_out of them a layer."),
             (fits(16 * weights, sum(sizes[1:])), "The input is kept, too: the first layer's gradient needs it."),
             (fits(16 * weights, sum(sizes[:-1])), "The output of the last layer is kept, too."),
             (fits(16 * weights, max(sizes)), "All layers' outputs are kept for the way back, not the widest alone."),
@@ -449,7 +514,18 @@ def check_largest_batch(fn):
                 fits(16 * weights, sum(sizes), width=4),
                 "`width` is how many bytes a number in a layer takes; yours are always 4.",
             ),
+            (
+                fits(16 * weights, sum(sizes), width=2),
+                "Without `width` a number has 4 bytes: leave the default as it was.",
+            ),
             (fits(16 * weights, sum(sizes), width=1), "These are numbers, not bytes: multiply by width."),
+            *[
+                (
+                    fits(16 * weights, entries),
+                    "Each output is kept once for the way back, and the input once; yours are twice.",
+                )
+                for entries in (2 * sum(sizes), sum(sizes) + sum(sizes[1:]))
+            ],
         ):
             if isinstance(got, int | float | np.number) and got == value and value != right:
                 raise Mistake(message)

@@ -24,6 +24,11 @@ def by_logaddexp(real_logits, fake_logits):
     return tuple(jnp.logaddexp(0, sign * gap).mean() for sign in (1, -1))
 
 
+def real_constant_for_g(real_logits, fake_logits):
+    of_g = softplus(jax.lax.stop_gradient(real_logits) - fake_logits)
+    return [softplus(fake_logits - real_logits).mean(), of_g.mean()]
+
+
 # --- pair_jsd
 
 
@@ -47,6 +52,18 @@ def by_the_best_critic(p, q):
     joint = jnp.outer(p, q)
     share = joint / jnp.where(joint + joint.T > 0, joint + joint.T, 1)
     return jnp.log(2.0) + jax.scipy.special.xlogy(joint, share).sum()
+
+
+def by_entropies(p, q):
+    entropy = lambda x: jax.scipy.special.entr(x).sum()
+    joint = jnp.outer(p, q)
+    return entropy((joint + joint.T) / 2) - entropy(p) - entropy(q)
+
+
+def by_softplus_of_gaps(p, q):
+    both = (p > 0) & (q > 0)
+    h = jnp.where(both, jnp.log(jnp.where(both, p, 1) / jnp.where(both, q, 1)), jnp.where(p > 0, 1e9, -1e9))
+    return jnp.log(2) - (jnp.outer(p, q) * softplus(h - h[:, None])).sum()
 
 
 # --- dirac_eigenvalues
@@ -85,6 +102,18 @@ def with_the_library(generator, critic, g, d, z, real, gamma):
         return losses.relativistic.generator(critic(d, real), critic(d, generator(g, z)))
 
     return jax.grad(d_loss)(d), jax.grad(g_loss)(g)
+
+
+def by_one_scalar(generator, critic, g, d, z, real, gamma):
+    stop = jax.lax.stop_gradient
+
+    def total(d, g):
+        fake = generator(g, z)
+        slope = lambda x: jnp.sum(jax.grad(lambda x: critic(d, x).sum())(x) ** 2) / len(x)
+        of_d = softplus(critic(d, stop(fake)) - critic(d, real)).mean() + gamma / 2 * (slope(real) + slope(stop(fake)))
+        return of_d + softplus(critic(stop(d), real) - critic(stop(d), fake)).mean()
+
+    return list(jax.grad(total, argnums=(0, 1))(d, g))
 
 
 def cut_where_it_does_no_harm(generator, critic, g, d, z, real, gamma):
@@ -134,6 +163,15 @@ def by_vjp(x, first, last, up):
     return back(up)
 
 
+def sample_by_sample(x, first, last, up):
+    of_first, of_last = jnp.zeros_like(first), jnp.zeros_like(last)
+    for row, back in zip(x, up, strict=True):
+        h = row @ first
+        of_first += jnp.outer(row, (last @ back) * (0.6 + 0.4 * jnp.sign(h)))
+        of_last += jnp.outer(jnp.maximum(h, 0.2 * h), back)
+    return [of_first, of_last]
+
+
 def by_einsum(x, first, last, up):
     before = x @ first
     act, gate = jax.nn.leaky_relu(before, 0.2), jnp.where(before > 0, 1, 0.2)
@@ -141,10 +179,10 @@ def by_einsum(x, first, last, up):
 
 
 RIGHT = {
-    "12.pairing": [by_log_sigmoid, by_the_library, by_logaddexp],
-    "12.pair_jsd": [pair_by_pair, both_halves, by_the_best_critic],
+    "12.pairing": [by_log_sigmoid, by_the_library, by_logaddexp, real_constant_for_g],
+    "12.pair_jsd": [pair_by_pair, both_halves, by_the_best_critic, by_entropies, by_softplus_of_gaps],
     "12.dirac_eigenvalues": [by_the_matrix, by_numpy, by_the_polynomial, other_order],
-    "12.who_pays": [with_the_library, cut_where_it_does_no_harm],
+    "12.who_pays": [with_the_library, cut_where_it_does_no_harm, by_one_scalar],
     "12.gamma_for": [by_exp, by_differentiation, in_pythons_floats],
-    "12.branch_grads": [by_grad, by_vjp, by_einsum],
+    "12.branch_grads": [by_grad, by_vjp, by_einsum, sample_by_sample],
 }

@@ -20,6 +20,12 @@ def over_the_ideal(batch, devices, seconds, size, speed, delay):
     return jnp.float32(batch * seconds / (devices * step))
 
 
+def alone_at_once(batch, devices, seconds, size, speed, delay):
+    if devices == 1:
+        return 1
+    return 1 / (1 + 2 * (devices - 1) * (size / speed + devices * delay) / (batch * seconds))
+
+
 # --- host_keys
 
 
@@ -33,6 +39,12 @@ def host_first(key, step, host):
     init, b, z = jax.random.split(key, 3)
     own = lambda k: jax.random.fold_in(jax.random.fold_in(k, host), step)
     return [init, own(b), own(z)]
+
+
+def even_and_odd(key, step, host):
+    init, key = jax.random.split(key)
+    key = jax.random.fold_in(key, step)
+    return init, jax.random.fold_in(key, 2 * host), jax.random.fold_in(key, 2 * host + 1)
 
 
 # --- moments
@@ -59,6 +71,12 @@ def averaged(means, variances, counts):
     return mean, jnp.average(variances, axis=0, weights=counts) + between
 
 
+def by_pairs_of_means(means, variances, counts):
+    w = counts / counts.sum()
+    gaps = (means[:, None] - means) ** 2
+    return [w @ means, w @ variances + jnp.einsum("i,j,ijc->c", w, w, gaps) / 2]
+
+
 # --- came_out
 
 
@@ -76,6 +94,13 @@ def as_arrays(parts):
             strict=True,
         )
     )
+
+
+def by_collectives(parts):
+    total = jax.vmap(lambda x: jax.lax.psum(x, "device"), axis_name="device")
+    grad = total(parts)
+    found = {"grad": grad[0], "psum(grad)": total(grad)[0]}
+    return found | {"pmean(grad)": grad.mean(), "grad of pmean": parts.mean()}
 
 
 # --- effective
@@ -105,11 +130,20 @@ def by_arrays(sizes, memory, width=4):
     return (memory - 16 * ((s[:-1] + 1) * s[1:]).sum()) // (s.sum() * width)
 
 
+def by_halving(sizes, memory, width=4):
+    fits = lambda n: 16 * sum((a + 1) * b for a, b in pairwise(sizes)) + n * width * sum(sizes) <= memory
+    low, high = 0, memory
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
 RIGHT = {
-    "13.efficiency": [hop_by_hop, over_the_ideal],
-    "13.host_keys": [by_names, host_first],
-    "13.moments": [by_squares, two_at_a_time, averaged],
-    "13.came_out": [in_python, as_arrays],
+    "13.efficiency": [hop_by_hop, over_the_ideal, alone_at_once],
+    "13.host_keys": [by_names, host_first, even_and_odd],
+    "13.moments": [by_squares, two_at_a_time, averaged, by_pairs_of_means],
+    "13.came_out": [in_python, as_arrays, by_collectives],
     "13.effective": [by_divmod, in_numpy],
-    "13.largest_batch": [by_loop, by_arrays],
+    "13.largest_batch": [by_loop, by_arrays, by_halving],
 }

@@ -68,6 +68,36 @@ def cut_off(real_logits, fake_logits):
     return softplus(-gap).mean(), softplus(gap).mean()
 
 
+def g_cut_off_here(real_logits, fake_logits):
+    gap = real_logits - jax.lax.stop_gradient(fake_logits)
+    return softplus(fake_logits - real_logits).mean(), softplus(gap).mean()
+
+
+def reals_cut_off(real_logits, fake_logits):
+    gap = jax.lax.stop_gradient(real_logits) - fake_logits
+    return softplus(-gap).mean(), softplus(gap).mean()
+
+
+def to_the_mean(real_logits, fake_logits):
+    return softplus(fake_logits.mean() - real_logits).mean(), softplus(real_logits.mean() - fake_logits).mean()
+
+
+def to_both_means(real_logits, fake_logits):
+    above, below = real_logits - fake_logits.mean(), fake_logits - real_logits.mean()
+    return (softplus(-above) + softplus(below)).mean() / 2, (softplus(above) + softplus(-below)).mean() / 2
+
+
+def gap_of_probabilities(real_logits, fake_logits):
+    gap = sigmoid(real_logits) - sigmoid(fake_logits)
+    return softplus(-gap).mean(), softplus(gap).mean()
+
+
+def by_python(real_logits, fake_logits):
+    stable = lambda x: x + jnp.log1p(jnp.exp(-x)) if x > 0 else jnp.log1p(jnp.exp(x))
+    gaps = [r - f for r, f in zip(real_logits, fake_logits, strict=True)]
+    return sum(stable(-g) for g in gaps) / len(gaps), sum(map(stable, gaps)) / len(gaps)
+
+
 # --- pair_jsd
 
 
@@ -125,6 +155,17 @@ def nothing_at_zero(p, q):
 
 def same_kind(p, q):
     return rel_entr(jnp.outer(p, q), (jnp.outer(p, p) + jnp.outer(q, q)) / 2).sum()
+
+
+def epsilon_in_the_log(p, q):
+    joint = jnp.outer(p, q)
+    return (joint * jnp.log((joint + 1e-6) / ((joint + joint.T) / 2 + 1e-6))).sum()
+
+
+def one_order_dropped(p, q):
+    joint = jnp.outer(p, q)
+    both = (joint > 0) & (joint.T > 0)
+    return jnp.where(both, joint * jnp.log(2 * joint / (joint + joint.T)), 0).sum()
 
 
 def two_singles(p, q):
@@ -185,6 +226,11 @@ def real_root(s, r1, r2):
 
 def real_parts(s, r1, r2):
     return pair((r1 + r2) / 2, (r1 + r2) ** 2 / 4 - s**2).real
+
+
+def one_twice(s, r1, r2):
+    root = jnp.sqrt((r1 + r2) ** 2 / 4 - s**2 + 0j)
+    return jnp.stack([root, root]) - (r1 + r2) / 2
 
 
 def one_of_them(s, r1, r2):
@@ -282,6 +328,62 @@ def minimax_for_both(generator, critic, g, d, z, real, gamma):
     return of_d, jax.tree.map(jnp.negative, of_g)
 
 
+def slopes_of(critic, d, x, total=jnp.sum):
+    return jax.grad(lambda x: total(critic(d, x)))(x)
+
+
+def with_penalty(penalty, loss=lambda real, fake: softplus(fake - real).mean()):
+    """D's gradient by another penalty (of the critic's slopes), or another loss; G's is right."""
+
+    def answer(generator, critic, g, d, z, real, gamma):
+        fake = generator(g, z)
+
+        def d_loss(d):
+            both = penalty(critic, d, real) + penalty(critic, d, fake)
+            return loss(critic(d, real), critic(d, fake)) + gamma / 2 * both
+
+        return jax.grad(d_loss)(d), payers()(generator, critic, g, d, z, real, gamma)[1]
+
+    return answer
+
+
+def of_the_mean_logit(*args):
+    return with_penalty(lambda *at: (slopes_of(*at, jnp.mean) ** 2).sum(1).mean())(*args)
+
+
+def summed_over_the_batch(*args):
+    return with_penalty(lambda *at: (slopes_of(*at) ** 2).sum())(*args)
+
+
+def mean_over_entries(*args):
+    return with_penalty(lambda *at: (slopes_of(*at) ** 2).mean())(*args)
+
+
+def not_squared(*args):
+    return with_penalty(lambda *at: jnp.linalg.norm(slopes_of(*at), axis=1).mean())(*args)
+
+
+def to_one(*args):
+    return with_penalty(lambda *at: ((jnp.linalg.norm(slopes_of(*at), axis=1) - 1) ** 2).mean())(*args)
+
+
+def plain_for_d(*args):
+    plain = lambda real, fake: (softplus(-real) + softplus(fake)).mean()
+    return with_penalty(squared_slope, plain)(*args)
+
+
+def of_d_without_penalties(generator, critic, g, d, z, real, gamma):
+    return jax.grad(lambda g: softplus(critic(d, generator(g, z)) - critic(d, real)).mean())(g)
+
+
+def as_d(*args):
+    return payers()(*args)[0], of_d_without_penalties(*args)
+
+
+def against_d(*args):
+    return payers()(*args)[0], jax.tree.map(jnp.negative, of_d_without_penalties(*args))
+
+
 # --- gamma_for
 
 
@@ -319,6 +421,30 @@ def for_the_plain_loss(slope, distance):
 
 def negative(slope, distance):
     return -distance * sigmoid(-slope * distance) / (2 * slope)
+
+
+def no_sigmoid(slope, distance):
+    return distance / (2 * slope)
+
+
+def softplus_for_its_slope(slope, distance):
+    return distance * softplus(-slope * distance) / (2 * slope)
+
+
+def upside_down(slope, distance):
+    return 2 * slope / (distance * sigmoid(-slope * distance))
+
+
+def no_brackets(slope, distance):
+    return distance * sigmoid(-slope * distance) / 2 * slope
+
+
+def penalty_for_its_slope(slope, distance):
+    return distance * sigmoid(-slope * distance) / (2 * slope**2)
+
+
+def exchanged_arguments(slope, distance):
+    return slope * sigmoid(-slope * distance) / (2 * distance)
 
 
 # --- branch_grads
@@ -365,6 +491,27 @@ def plain_relu(x, first, last, up):
     return x.T @ (gate * (up @ last.T)), (gate * before).T @ up
 
 
+def default_slope(x, first, last, up):
+    before = x @ first
+    gate = jnp.where(before > 0, 1.0, 0.01)
+    return x.T @ (gate * (up @ last.T)), jax.nn.leaky_relu(before).T @ up
+
+
+def sign_of_what_comes_back(x, first, last, up):
+    return x.T @ jax.nn.leaky_relu(up @ last.T, 0.2), true_grads(x, first, last, up)[1]
+
+
+def slope_in_last(x, first, last, up):
+    gate = jnp.where(x @ first > 0, 1.0, 0.2)
+    return true_grads(x, first, last, up)[0], (gate * jax.nn.leaky_relu(x @ first, 0.2)).T @ up
+
+
+def slope_as_a_ratio(x, first, last, up):
+    before = x @ first
+    act = jax.nn.leaky_relu(before, 0.2)
+    return x.T @ (act / before * (up @ last.T)), act.T @ up
+
+
 WRONG = {
     "12.pairing": [
         (as_planted, "The bug is still there"),
@@ -379,7 +526,13 @@ WRONG = {
         (no_softplus, "The softplus is missing"),
         (log_of_sigmoid, "Right for small logits"),
         (with_epsilon, "Right for small logits"),
-        (cut_off, "sends no gradient to the fake logits"),
+        (cut_off, "D would not learn to lower them"),
+        (g_cut_off_here, "G would stand still"),
+        (reals_cut_off, "no gradient reaches the logits"),
+        (to_the_mean, "relativistic *average*"),
+        (to_both_means, "relativistic *average*"),
+        (gap_of_probabilities, "gap of two probabilities"),
+        (by_python, "used inside `jax.jit` and `jax.grad`"),
     ],
     "12.pair_jsd": [
         (of_single_samples, "of single samples"),
@@ -394,6 +547,8 @@ WRONG = {
         (nothing_at_zero, "0·log 0 counts as 0"),
         (same_kind, "pairs that never come"),
         (two_singles, "a pair is not two samples"),
+        (one_order_dropped, "Pairs that come in one order only"),
+        (epsilon_in_the_log, "an ε or a clip in the logarithm"),
     ],
     "12.dirac_eigenvalues": [
         (as_printed, "The square at s is missing"),
@@ -407,6 +562,7 @@ WRONG = {
         (multiplied, "You multiply the two"),
         (real_root, "NaN among real numbers"),
         (real_parts, "Only the real parts"),
+        (one_twice, "one of the two eigenvalues twice"),
         (one_of_them, "There are two eigenvalues"),
     ],
     "12.who_pays": [
@@ -424,6 +580,14 @@ WRONG = {
         (turned_around, "The order is"),
         (one_loss_for_both, "it would help D"),
         (minimax_for_both, "penalties included"),
+        (of_the_mean_logit, "of the *mean* logit"),
+        (summed_over_the_batch, "sums over the batch"),
+        (mean_over_entries, "average over a sample's entries"),
+        (not_squared, "is not squared"),
+        (to_one, "as WGAN-GP does"),
+        (plain_for_d, "D's loss is the plain one"),
+        (as_d, "nobody is an adversary"),
+        (against_d, "the zero-sum form"),
     ],
     "12.gamma_for": [
         (one_penalty, "there are two penalties"),
@@ -435,6 +599,12 @@ WRONG = {
         (push_only, "how hard the loss pushes"),
         (for_the_plain_loss, "for the plain loss"),
         (negative, "The sign is lost"),
+        (no_sigmoid, "not −d"),
+        (softplus_for_its_slope, "where its derivative belongs"),
+        (upside_down, "upside down"),
+        (no_brackets, "in brackets"),
+        (penalty_for_its_slope, "The penalty's slope is missing"),
+        (exchanged_arguments, "are exchanged"),
     ],
     "12.branch_grads": [
         (nothing_moves, "You say nothing moves"),
@@ -444,6 +614,10 @@ WRONG = {
         (before_the_relu, "What comes into the last layer"),
         (means, "You take a mean over the batch"),
         (value_for_slope, "not its value"),
-        (plain_relu, "not the expected one"),
+        (plain_relu, "yours has 0."),
+        (default_slope, "yours has 0.01."),
+        (sign_of_what_comes_back, "by the sign of x·first"),
+        (slope_in_last, "does not belong in the gradient of `last`"),
+        (slope_as_a_ratio, "0/0"),
     ],
 }

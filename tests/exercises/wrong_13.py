@@ -46,6 +46,37 @@ def speed_up(batch, devices, seconds, size, speed, delay):
     return devices * share(batch / devices * seconds, 2 * (devices - 1) * (size / devices / speed + delay))
 
 
+def at_once(batch, devices, seconds, size, speed, delay):
+    work, sent = batch / devices * seconds, 2 * (devices - 1) * (size / devices / speed + delay)
+    return work / max(work, sent)
+
+
+def ratio(batch, devices, seconds, size, speed, delay):
+    work, sent = batch / devices * seconds, 2 * (devices - 1) * (size / devices / speed + delay)
+    return work / sent if sent else 1.0
+
+
+def in_bits(batch, devices, seconds, size, speed, delay):
+    return share(batch / devices * seconds, 2 * (devices - 1) * (8 * size / devices / speed + delay))
+
+
+def delay_alone(batch, devices, seconds, size, speed, delay):
+    return share(batch / devices * seconds, 2 * (devices - 1) * delay)
+
+
+def of_many_devices(batch, devices, seconds, size, speed, delay):
+    return share(batch / devices * seconds, 2 * size / speed + 2 * (devices - 1) * delay)
+
+
+def per_cent(batch, devices, seconds, size, speed, delay):
+    return 100 * share(batch / devices * seconds, 2 * (devices - 1) * (size / devices / speed + delay))
+
+
+def in_32_bits(batch, devices, seconds, size, speed, delay):
+    work = jnp.divide(batch, devices) * seconds
+    return work / (work + 2 * (devices - 1) * (size / devices / speed + delay))
+
+
 # --- host_keys
 
 
@@ -119,6 +150,31 @@ def two_keys(key, step, host):
     return tuple(jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), host)))
 
 
+def by_a_thousand(key, step, host):
+    init, key = jax.random.split(key)
+    batch, latents = jax.random.split(jax.random.fold_in(key, 1000 * host + step))
+    return init, batch, latents
+
+
+def steps_share_latents(key, step, host):
+    init, b, z = jax.random.split(key, 3)
+    return init, jax.random.fold_in(jax.random.fold_in(b, step), host), jax.random.fold_in(z, host)
+
+
+def next_host_for_latents(key, step, host):
+    init, key = jax.random.split(key)
+    key = jax.random.fold_in(key, step)
+    return init, jax.random.fold_in(key, host), jax.random.fold_in(key, host + 1)
+
+
+def seed_from_numbers(key, step, host):
+    return jax.random.split(key)[0], *jax.random.split(jax.random.key(1000 * step + host))
+
+
+def init_is_the_seed(key, step, host):
+    return key, *jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), host))
+
+
 # --- moments
 
 
@@ -171,6 +227,28 @@ def a_deviation(means, variances, counts):
     return mean, jnp.sqrt((w * (variances + (means - mean) ** 2)).sum(0))
 
 
+def half_weighted_by_var(means, variances, counts):
+    w = weigh(counts)
+    return (w * means).sum(0), (w * variances).sum(0) + means.var(0)
+
+
+def other_half_weighted(means, variances, counts):
+    w = weigh(counts)
+    mean = (w * means).sum(0)
+    return mean, variances.mean(0) + (w * (means - mean) ** 2).sum(0)
+
+
+def about_the_plain_mean(means, variances, counts):
+    w = weigh(counts)
+    return (w * means).sum(0), (w * (variances + (means - means.mean(0)) ** 2)).sum(0)
+
+
+def turned(means, variances, counts):
+    w = weigh(counts)
+    mean = (w * means).sum(0)
+    return (w * (variances + (means - mean) ** 2)).sum(0), mean
+
+
 # --- came_out
 
 
@@ -190,6 +268,11 @@ divided_by_itself = but(grad=lambda parts: parts.mean())
 added_once = but(psum=lambda parts: parts.sum())
 sum_at_the_end = but(of_pmean=lambda parts: parts.sum())
 divided_twice = but(of_pmean=lambda parts: parts.mean() / len(parts))
+n_times = but(grad=lambda parts: len(parts) * parts.sum())
+added_thrice = but(psum=lambda parts: len(parts) ** 2 * parts.sum())
+mean_too_large = but(pmean=lambda parts: len(parts) * parts.sum())
+always_four = but(psum=lambda parts: 4 * parts.sum())
+always_a_quarter = but(of_pmean=lambda parts: parts.sum() / 4)
 other_names = lambda parts: {"grad": parts.sum()}
 
 # --- effective
@@ -214,6 +297,13 @@ no_accumulation = instead(of_an_update=lambda steps, batch, n, every: batch)
 each_step_moves = instead(updates=lambda steps, batch, n, every: steps)
 rounded_up = instead(updates=lambda steps, batch, n, every: -(-steps // every))
 not_rounded = instead(updates=lambda steps, batch, n, every: steps / every)
+
+at_least_one = instead(updates=lambda steps, batch, n, every: max(1, steps // every))
+
+
+def other_arguments(s, b, n, every):
+    return effective(s, b, n, every)
+
 
 # --- largest_batch
 
@@ -246,7 +336,28 @@ def widest(sizes, memory, width=4):
     return (memory - 16 * count(sizes)) // (width * max(sizes))
 
 
-def always_four(sizes, memory, width=4):
+def in_twos(sizes, memory, width=2):
+    return (memory - 16 * count(sizes)) // (width * sum(sizes))
+
+
+def other_width(sizes, memory, bytes_each=4):
+    return (memory - 16 * count(sizes)) // (bytes_each * sum(sizes))
+
+
+def input_biases(sizes, memory, width=4):
+    return (memory - 16 * (count(sizes) + sizes[0])) // (width * sum(sizes))
+
+
+def kept_twice(sizes, memory, width=4):
+    return (memory - 16 * count(sizes)) // (2 * width * sum(sizes))
+
+
+def in_int32(sizes, memory, width=4):
+    s = jnp.array(sizes)
+    return (memory - 16 * ((s[:-1] + 1) * s[1:]).sum()) // (width * s.sum())
+
+
+def four_bytes(sizes, memory, width=4):
     return (memory - 16 * count(sizes)) // (4 * sum(sizes))
 
 
@@ -272,6 +383,13 @@ WRONG = {
         (sent_once, "over one link"),
         (share_of_sending, "goes into sending"),
         (speed_up, "the speed-up"),
+        (at_once, "nothing overlaps"),
+        (ratio, "computing over sending"),
+        (in_bits, "You count bits"),
+        (delay_alone, "You count the delay alone"),
+        (of_many_devices, "very many devices"),
+        (per_cent, "per cent"),
+        (in_32_bits, "in 32 bits"),
     ],
     "13.host_keys": [
         (all_alike, "the host does not go into"),
@@ -286,6 +404,11 @@ WRONG = {
         (own_seed, "Another seed gives the same"),
         (by_python, "are traced in the notebook"),
         (two_keys, "three of them"),
+        (by_a_thousand, "step 1000 of host 0 have a key in common"),
+        (steps_share_latents, "Every step draws the same latents"),
+        (next_host_for_latents, "one's latents, the other's batch"),
+        (seed_from_numbers, "make all three from `key`"),
+        (init_is_the_seed, "init is `key` itself"),
     ],
     "13.moments": [
         (mean_of_variances, "What lies *between* them is missing"),
@@ -297,6 +420,10 @@ WRONG = {
         (by_n_less_one, "You undo a division"),
         (mean_of_squares, "mean of squares"),
         (a_deviation, "standard deviation"),
+        (half_weighted_by_var, "between them you do not"),
+        (other_half_weighted, "within them you do not"),
+        (about_the_plain_mean, "that the distances are taken from"),
+        (turned, "The order is (mean, variance)"),
     ],
     "13.came_out": [
         (as_under_pmap, "what pmap gave"),
@@ -305,6 +432,11 @@ WRONG = {
         (added_once, "has added up already"),
         (sum_at_the_end, "before its slope is taken"),
         (divided_twice, "You divide twice"),
+        (n_times, "added up once"),
+        (added_thrice, "n times the sum"),
+        (mean_too_large, "not n times it"),
+        (always_four, "n is `len(parts)`"),
+        (always_a_quarter, "n is `len(parts)`"),
         (other_names, "Return a dictionary with the keys"),
     ],
     "13.effective": [
@@ -317,6 +449,8 @@ WRONG = {
         (each_step_moves, "`every`-th step only"),
         (rounded_up, "round down"),
         (not_rounded, "expected integers"),
+        (at_least_one, "make no update"),
+        (other_arguments, "by name; keep the name of each argument"),
     ],
     "13.largest_batch": [
         (no_weights, "take memory, too"),
@@ -325,9 +459,14 @@ WRONG = {
         (all_in_width, "stay float32"),
         (no_input, "The input is kept"),
         (widest, "not the widest alone"),
-        (always_four, "yours are always 4"),
+        (four_bytes, "yours are always 4"),
         (numbers_not_bytes, "numbers, not bytes"),
         (no_biases, "biases are missing"),
         (not_whole, "Half a sample"),
+        (in_twos, "leave the default as it was"),
+        (other_width, "passes width by name"),
+        (input_biases, "The input has no biases"),
+        (kept_twice, "is kept once"),
+        (in_int32, "OverflowError"),
     ],
 }
