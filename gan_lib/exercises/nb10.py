@@ -86,6 +86,7 @@ def check_three_losses(fn):
                     f"That is the cross-entropy; the {names[i]} is less the entropy, Σ p·log p.",
                 ),
                 ((first * np.log(second)).sum(), f"The {names[i]} has a ratio in the logarithm."),
+                (expected[i] / np.log(2), f"The {names[i]} is in bits: take the natural logarithm."),
                 (
                     np.log(first / second).mean(),
                     f"The {names[i]} weighs each logarithm by the probability it is averaged over.",
@@ -195,9 +196,10 @@ def check_kl(fn):
     got = recognised(fn, cases, right, {words: on_float64(other) for words, other in wrong.items()})
     for value, (m, v), expected in zip(got, cases, right, strict=True):
         same(value, expected, inputs={"mean": m, "log_variance": v}, rtol=1e-4, atol=1e-5)
-    m, v = jnp.array([[0.0, 3.0]]), jnp.array([[-20.0, 5.0]])
+    m = jnp.zeros((1, 16)).at[0, 1].set(3)
+    v = jnp.full((1, 16), -9.0).at[0, :2].set(jnp.array([-20, 5]))  # the product of so many small variances is 0
     extreme = np.float32(kl_of(np.asarray(m, float), np.asarray(v, float)).sum(1))
-    same(fn(m, v), extreme, inputs={"mean": m, "log_variance": v}, rtol=1e-4, what="KL of a narrow and a wide one")
+    same(fn(m, v), extreme, inputs={"mean": m, "log_variance": v}, rtol=1e-4, what="KL of narrow ones and a wide one")
     for mean in (m, 0 * m):  # all 0: the slope of a norm is NaN there
         slopes = jax.grad(lambda m, v: fn(m, v).sum(), argnums=(0, 1))
         of_mean, of_log = jitted(slopes, mean, v, where="the training step runs it inside jit and grad")
@@ -274,7 +276,7 @@ def check_reparametrise(fn):
             raise Mistake(words)
     if np.allclose(noise.mean(0), (wanted - 1) * row_mean, atol=0.1):
         raise Mistake("You stretch the mean, too: mean + σ·noise is asked for, not σ·(mean + noise).")
-    if abs(noise.mean(0) / wanted).max() > 0.1:
+    if abs(noise.mean(0) / np.maximum(spread, wanted)).max() > 0.1:
         positive = ": is it uniform noise, or the absolute value of normal noise, all positive?"
         why = positive if noise.min() >= 0 else "."
         raise Mistake(f"The mean of your samples is off by {noise.mean(0).round(2)}{why} N(0, I) is asked for.")
@@ -449,6 +451,10 @@ def check_loss(fn):
             "softplus(s) − x·s has none."
         )
     same(slope, wanted, inputs={"x": x, "logits": s}, rtol=1e-3, atol=1e-4, what="gradient in the logits")
+    x, s, m, v = cases[0]
+    of_mean, of_log = jax.grad(lambda m, v: fn(x, s, m, v), argnums=(0, 1))(m, v)
+    same(of_mean, m / len(m), rtol=1e-3, what="gradient in the mean")
+    same(of_log, 0.5 * jnp.expm1(v) / len(m), rtol=1e-3, atol=1e-5, what="gradient in the log-variance")
 
 
 @define(

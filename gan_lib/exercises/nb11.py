@@ -366,11 +366,11 @@ def _judge_training(studio, mine, own, steps):
         "The GAN is trained on {}. In an experiment about few labels it may see those few alone: what it learns from other "
         "labelled images goes into its samples, and from there into the classifier. That is the leak."
     )
-    if studio.saw and len(studio.saw[-1][0]) == len(studio.images):
+    if any(len(images) == len(studio.images) for images, _ in studio.saw):
         raise Mistake(leak.format("all labelled images"))
     if not studio.saw:
         raise Mistake("No GAN is trained: train_gan(images, labels) returns draw.")
-    if not _same_rows(*studio.saw[-1], mine, own):
+    if not all(_same_rows(*seen, mine, own) for seen in studio.saw):
         raise Mistake(leak.format("other images than those of `few`, or with other labels"))
     if used != steps:
         raise Mistake(
@@ -585,6 +585,10 @@ def check_pair_losses(fn):
             ),
             (weight * (fool + l1), "The weight is for the L1 term alone."),
             (-soft(on_fake) + weight * l1, "That is the saturating loss: fades where D rejects; asked is −log σ(s)."),
+            (
+                -of_d + weight * l1,
+                "Minus D's loss saturates: it fades where D rejects; asked is −log σ(s) of the fakes.",
+            ),
             (soft(on_fake) + weight * l1, "G helps D: it is to have its fakes called real, −log σ(s)."),
             (soft(-on_real) + soft(-on_fake) + weight * l1, "D's verdict on real images is not G's to change."),
             right=right[1],
@@ -698,8 +702,7 @@ def check_cycle(fn):
         wanted = jax.grad(lambda x, whole=whole: whole(x, cycle))(x)
         if not close(slope, wanted):
             raise Mistake(
-                "The value is right, its gradient in x is not: a stop_gradient keeps it from one of the maps. Round the cycle "
-                "both are to learn."
+                "The value is right, its gradient in x is not: is there a stop_gradient? Both maps are to learn from all of it."
             )
 
 

@@ -81,6 +81,11 @@ def mean_held(mean, log_variance):
     return each(stop_gradient(mean), log_variance).sum(axis=1)
 
 
+def by_a_product(mean, log_variance):
+    variance = jnp.exp(log_variance)
+    return 0.5 * ((mean**2 + variance - 1).sum(axis=1) - jnp.log(jnp.prod(variance, axis=1)))
+
+
 def sample_after_sample(mean, log_variance):
     return jnp.stack([each(m, v).sum() for m, v in zip(mean, log_variance, strict=True)])
 
@@ -244,6 +249,10 @@ def rounded(x, logits, mean, log_variance):
     return image(cross(jnp.round(x), logits)).mean() + rate(mean, log_variance).mean()
 
 
+def rate_held(x, logits, mean, log_variance):
+    return image(cross(x, logits)).mean() + stop_gradient(rate(mean, log_variance)).mean()
+
+
 def with_a_kink(x, logits, mean, log_variance):
     cost = jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-abs(logits)))
     return image(cost).mean() + rate(mean, log_variance).mean()
@@ -402,6 +411,10 @@ def with_an_epsilon(p, q, x):
     return distance(p, q, x), forward(p + 1e-3, q + 1e-3), forward(q + 1e-3, p + 1e-3)
 
 
+def in_bits(p, q, x):
+    return distance(p, q, x), forward(p, q) / jnp.log(2), forward(q, p) / jnp.log(2)
+
+
 def pair_by_pair(p, q, x):
     pairs = [p[i] * q[j] * (x[i] - x[j]) ** 2 for i in range(len(x)) for j in range(len(x))]
     return sum(pairs), forward(p, q), forward(q, p)
@@ -426,6 +439,7 @@ WRONG = {
         (one_for_all_latents, "belongs to every latent"),
         (by_a_norm, "gradient in the mean is not finite"),
         (mean_held, "gradient in the mean"),
+        (by_a_product, "narrow ones and a wide one is not finite"),
         (sample_after_sample, "Python loop goes over the samples"),
     ],
     "10.reparametrise": [
@@ -466,6 +480,7 @@ WRONG = {
         (as_pixels, "chances in [0, 1] already"),
         (rounded, "You round x"),
         (with_a_kink, "has a kink there"),
+        (rate_held, "gradient in the mean"),
     ],
     "10.one_loss": [
         (nothing_stopped, "Nothing is stopped"),
@@ -497,6 +512,7 @@ WRONG = {
         (variances_alone, "add up the two variances"),
         (place_by_place, "place by place"),
         (with_an_epsilon, "an ε or a clip"),
+        (in_bits, "in bits"),
         (pair_by_pair, "loop goes over all pairs"),
     ],
 }

@@ -293,6 +293,12 @@ def no_gan(train_gan, train_classifier, images, labels, few, steps):
     return train_classifier(images[few], labels[few], steps)
 
 
+def a_second_gan_for_show(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    draw, _ = train_gan(images, labels), train_gan(x, y)
+    return train_classifier(np.concatenate([x, draw(y)]), np.concatenate([y, y]), steps)
+
+
 def labels_left_behind(train_gan, train_classifier, images, labels, few, steps):
     x, y = images[few], labels[few]
     fake = train_gan(x, y)(np.sort(y))
@@ -470,6 +476,11 @@ def losses_exchanged(judge, real, fake, given, missing, weight):
 
 def given_first(judge, real, fake, given, missing, weight):
     return losses_exchanged(lambda x, beside: judge(beside, x), real, fake, given, missing, weight)[::-1]
+
+
+def minus_the_other(judge, real, fake, given, missing, weight):
+    of_d = of_pairs(judge, real, fake, given, given)
+    return of_d, -of_d + weight * missed(real, fake, missing)
 
 
 def weight_at_fooling(judge, real, fake, given, missing, weight):
@@ -656,6 +667,7 @@ WRONG = {
         (all_real, "more labelled images than the few"),
         (no_gan, "No GAN is trained"),
         (labels_left_behind, "drawn for one label"),
+        (a_second_gan_for_show, "trained on all labelled images"),
     ],
     "11.interval": [
         (signed_wrong, "The sign is lost"),
@@ -695,6 +707,7 @@ WRONG = {
         (losses_exchanged, "two losses are exchanged"),
         (given_first, "in the place of the images"),
         (weight_at_fooling, "not for fooling D"),
+        (minus_the_other, "Minus D's loss"),
         (critic, "critic's loss"),
         (one_verdict, "Each patch is judged"),
         (fooling_with_real_ones, "with its fakes"),
