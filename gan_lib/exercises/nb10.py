@@ -6,7 +6,7 @@ import numpy as np
 from jax.nn import softplus
 
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.as_used import jitted
+from gan_lib.exercises.as_used import jitted, no_loop
 from gan_lib.exercises.cases import recognised
 from gan_lib.exercises.compare import close, recognise
 
@@ -43,19 +43,37 @@ def check_three_losses(fn):
             same(got, tuple(np.float32(value) for value in expected), inputs=inputs)
         square, forward, reverse = expected
         others = {
-            0: (
-                ((p - q) @ x) ** 2,
-                "You compare the two means. The distance is between a data point and a sample, on average over both.",
-            ),
             1: (reverse, "The two KLs are exchanged: in the first the expectation is over the data, p·log(p/q)."),
             2: (forward, "The two KLs are exchanged: in the second the expectation is over the samples, q·log(q/p)."),
         }
-        if np.shape(got[0]) == () and close(got[0], ((p - q) ** 2).sum()):
-            raise Mistake("You square the difference of the probabilities. The distance is between places, (x − x′)².")
-        if np.shape(got[0]) == () and close(got[0], ((x[:, None] - x) ** 2).mean()):
-            raise Mistake("All pairs of places count alike in your distance: weigh a pair by p(x)·q(x′).")
-        if np.shape(got[0]) == () and close(got[0], (p[:, None] * q * abs(x[:, None] - x)).sum()):
-            raise Mistake("The distance is squared: (x − x′)².")
+        variances = p @ (x - p @ x) ** 2 + q @ (x - q @ x) ** 2
+        recognise(
+            got[0],
+            (
+                ((p - q) @ x) ** 2,
+                "You compare the two means. The distance is between a data point and a sample, on average over both.",
+            ),
+            (
+                ((p - q) ** 2).sum(),
+                "You square the difference of the probabilities. The distance is between places, (x − x′)².",
+            ),
+            (
+                ((x[:, None] - x) ** 2).mean(),
+                "All pairs of places count alike in your distance: weigh a pair by p(x)·q(x′).",
+            ),
+            ((p[:, None] * q * abs(x[:, None] - x)).sum(), "The distance is squared: (x − x′)²."),
+            (
+                square / len(x) ** 2,
+                "The distance is a sum over pairs of places, no mean: the probabilities are the weights.",
+            ),
+            ((p + q) @ x**2, "The cross term is missing: E (x − x′)² = E x² − 2·E x·E x′ + E x′²."),
+            (variances, "You add up the two variances; that the means are apart counts, too."),
+            (
+                (((p - q) * x) ** 2).sum(),
+                "You compare p and q place by place. A data point and a sample are drawn apart: a sum over all pairs of places.",
+            ),
+            right=square,
+        )
         for i, (value, words) in others.items():
             if np.shape(got[i]) == () and close(got[i], value) and not close(value, expected[i]):
                 raise Mistake(words)
@@ -68,6 +86,7 @@ def check_three_losses(fn):
                     f"That is the cross-entropy; the {names[i]} is less the entropy, Σ p·log p.",
                 ),
                 ((first * np.log(second)).sum(), f"The {names[i]} has a ratio in the logarithm."),
+                (expected[i] / np.log(2), f"The {names[i]} is in bits: take the natural logarithm."),
                 (
                     np.log(first / second).mean(),
                     f"The {names[i]} weighs each logarithm by the probability it is averaged over.",
@@ -83,12 +102,23 @@ def check_three_losses(fn):
                 right=expected[i],
             )
         for name, value, wanted in zip(names, got, expected, strict=True):
+            if name != "distance" and np.shape(value) == () and 1e-3 < abs(value / wanted - 1) < 0.05:
+                raise Mistake(
+                    f"The {name} is nearly right, {value:.4f} instead of {wanted:.4f}: is there an ε or a clip in a logarithm? "
+                    "All of p and q are above 0."
+                )
             same(value, np.float32(wanted), inputs=inputs, rtol=1e-3, atol=1e-5, what=name)
     p, q, x = cases[0]
     rows = jnp.stack([q, q[::-1]])
     where = "the notebook maps it over thousands of q with vmap and jit"
     mapped = jitted(jax.vmap(fn, in_axes=(None, 0, None)), p, rows, x, where=where)
     same([part[0] for part in mapped], [np.float32(value) for value in right[0]], rtol=1e-3, atol=1e-5)
+    program = jax.make_jaxpr(lambda *case: tuple(fn(*case)))(*jnp.ones((3, 24)))
+    if str(program).count("\n") > 24**2:  # a loop over the places alone still compiles in seconds
+        raise Mistake(
+            "Right, but your Python loop goes over all pairs of places, and of 161 places there are 25,921: JAX writes out every "
+            "round, and the notebook would compile for minutes. Compute with arrays (n, n): `x[:, None] - x`."
+        )
 
 
 @define(
@@ -157,6 +187,7 @@ def check_kl(fn):
         "The −1 is missing, so the KL of the prior itself is not 0.": lambda m, v: (0.5 * (m**2 + np.exp(v) - v)).sum(
             1
         ),
+        "The −1 belongs to every latent; you subtract it once.": lambda m, v: kl_of(m, v).sum(1) + (m.shape[1] - 1) / 2,
         "The mean is missing: μ² is what holds the codes near 0.": lambda m, v: kl_of(0, v).sum(1),
         "That is the other direction, KL(N(0, I) ‖ q). Here the expectation is over q.": lambda m, v: (
             0.5 * ((1 + m**2) * np.exp(-v) - 1 + v)
@@ -165,11 +196,17 @@ def check_kl(fn):
     got = recognised(fn, cases, right, {words: on_float64(other) for words, other in wrong.items()})
     for value, (m, v), expected in zip(got, cases, right, strict=True):
         same(value, expected, inputs={"mean": m, "log_variance": v}, rtol=1e-4, atol=1e-5)
-    m, v = jnp.array([[0.0, 3.0]]), jnp.array([[-20.0, 5.0]])
+    m = jnp.zeros((1, 16)).at[0, 1].set(3)
+    v = jnp.full((1, 16), -9.0).at[0, :2].set(jnp.array([-20, 5]))  # the product of so many small variances is 0
     extreme = np.float32(kl_of(np.asarray(m, float), np.asarray(v, float)).sum(1))
-    same(fn(m, v), extreme, inputs={"mean": m, "log_variance": v}, rtol=1e-4, what="KL of a narrow and a wide one")
-    slope = jitted(jax.grad(lambda v: fn(m, v).sum()), v, where="the training step runs it inside jit and grad")
-    same(slope, 0.5 * (jnp.exp(v) - 1), inputs={"log_variance": v}, rtol=1e-4, what="gradient in the log-variance")
+    same(fn(m, v), extreme, inputs={"mean": m, "log_variance": v}, rtol=1e-4, what="KL of narrow ones and a wide one")
+    for mean in (m, 0 * m):  # all 0: the slope of a norm is NaN there
+        slopes = jax.grad(lambda m, v: fn(m, v).sum(), argnums=(0, 1))
+        of_mean, of_log = jitted(slopes, mean, v, where="the training step runs it inside jit and grad")
+        inputs = {"mean": mean, "log_variance": v}
+        same(of_mean, mean, inputs=inputs, rtol=1e-4, what="gradient in the mean")
+        same(of_log, 0.5 * (jnp.exp(v) - 1), inputs=inputs, rtol=1e-4, what="gradient in the log-variance")
+    no_loop(fn, (16,), (16,), where="the notebook compiles it in `judge`", n=2000)
 
 
 def on_float64(other):
@@ -237,17 +274,25 @@ def check_reparametrise(fn):
     ):
         if np.allclose(spread, abs(value), rtol=0.06) and not np.allclose(spread, wanted, rtol=0.06):
             raise Mistake(words)
-    if abs(noise.mean(0) / wanted).max() > 0.1:
-        at = "positive: uniform noise, or the absolute value of normal noise" if noise.min() >= 0 else "off"
+    if np.allclose(noise.mean(0), (wanted - 1) * row_mean, atol=0.1):
+        raise Mistake("You stretch the mean, too: mean + σ·noise is asked for, not σ·(mean + noise).")
+    if abs(noise.mean(0) / np.maximum(spread, wanted)).max() > 0.1:
+        positive = ": is it uniform noise, or the absolute value of normal noise, all positive?"
+        why = positive if noise.min() >= 0 else "."
+        raise Mistake(f"The mean of your samples is off by {noise.mean(0).round(2)}{why} N(0, I) is asked for.")
+    if abs(noise.mean(0) / wanted).max() < 1e-4:
         raise Mistake(
-            f"The mean of your samples is off by {noise.mean(0).round(2)}: is the noise all {at}? N(0, I) is asked for."
+            "The noise of the batch adds up to 0: its mean is taken off, or it comes in pairs ±ε. So samples depend on each "
+            "other, and a single one gets no noise. Draw each on its own."
         )
+    if (ends := (abs(noise).max(0) / np.maximum(spread, 1e-9)).max()) < 3:
+        raise Mistake(f"The noise is not normal: it ends at {ends:.1f} deviations. Take `jax.random.normal`.")
     if not np.allclose(spread, wanted, rtol=0.06):
         raise Mistake(f"Your samples have deviations {spread.round(2)}, expected {wanted.round(2)}.")
     unit = noise / wanted
-    if abs(unit).max() < 2.2 or abs((unit**4).mean() - 3) > 0.6:
+    if abs((unit**4).mean() - 3) > 0.6:
         raise Mistake("Mean and deviation are right, but the noise is not normal: `jax.random.normal`.")
-    if abs(np.corrcoef(unit.T) - np.eye(d)).max() > 0.1 or np.unique(unit).size < 0.9 * unit.size:
+    if abs(np.corrcoef(unit.T) - np.eye(d)).max() > 0.1 or np.unique(unit.round(5)).size < 0.9 * unit.size:
         raise Mistake("The noise of different latents or samples goes together. Draw (B, d) numbers on their own.")
     if np.array_equal(got, fn(jax.random.key(4), mean, log_variance)):
         raise Mistake("Two different keys give the same samples. Draw from the `key` that comes in.")
@@ -367,6 +412,18 @@ def check_loss(fn):
         "Image and logits are exchanged: the logarithm is of what the decoder says.": lambda x, s, m, v: (
             pixels(by_chance(sigma(s), np.clip(x, 1e-12, 1 - 1e-12))).mean() + kl_of(m, v).sum(1).mean()
         ),
+        "Image and logits are exchanged: softplus is of what the decoder says.": lambda x, s, m, v: (
+            pixels(entropy(s, x)).mean() + kl_of(m, v).sum(1).mean()
+        ),
+        "Of the axes of an image you sum over the first alone, and average over the others: sum over all.": lambda x, s, m, v: (
+            entropy(x, s).sum(1).mean() + kl_of(m, v).sum(1).mean()
+        ),
+        "x holds chances in [0, 1] already, no pixels in [−1, 1].": lambda x, s, m, v: (
+            pixels(entropy((x + 1) / 2, s)).mean() + kl_of(m, v).sum(1).mean()
+        ),
+        "You round x to ink or paper. It is the chance of ink: grey counts partly.": lambda x, s, m, v: (
+            pixels(entropy(np.round(x), s)).mean() + kl_of(m, v).sum(1).mean()
+        ),
         "The logits go into a logarithm as if they were probabilities: log σ(s) = −softplus(−s).": lambda x, s, m, v: (
             pixels(by_chance(x, s)).mean() + kl_of(m, v).sum(1).mean()
         ),
@@ -385,8 +442,19 @@ def check_loss(fn):
             "or 1, or an ε or a clip in the log. Use softplus: −log p(x) = softplus(s) − x·s."
         )
     slope = jitted(jax.grad(lambda s: fn(x, s, m, v)), s, where="the training step runs it inside jit and grad")
-    same(slope, np.float32(sigma(np.asarray(s, float)) - np.asarray(x)), inputs={"x": x, "logits": s}, rtol=1e-3, atol=1e-4,
-         what="gradient in the logits")  # fmt: skip
+    wanted = np.float32(sigma(np.asarray(s, float)) - np.asarray(x))
+    off = ~np.isclose(slope, wanted, rtol=1e-3, atol=1e-4)
+    if off.any() and not off[s != 0].any():
+        raise Mistake(
+            f"At a logit of exactly 0 your gradient is {slope[off][0]:.2g} instead of {wanted[off][0]:.2g}: `abs`, `maximum` "
+            "or `relu` has a kink there. A decoder whose last layer starts at zero has all its logits there. "
+            "softplus(s) − x·s has none."
+        )
+    same(slope, wanted, inputs={"x": x, "logits": s}, rtol=1e-3, atol=1e-4, what="gradient in the logits")
+    x, s, m, v = cases[0]
+    of_mean, of_log = jax.grad(lambda m, v: fn(x, s, m, v), argnums=(0, 1))(m, v)
+    same(of_mean, m / len(m), rtol=1e-3, what="gradient in the mean")
+    same(of_log, 0.5 * jnp.expm1(v) / len(m), rtol=1e-3, atol=1e-5, what="gradient in the log-variance")
 
 
 @define(
@@ -439,12 +507,13 @@ def check_one_loss(fn):
         e, g, encoder, decoder, discriminator = players(seed)
         x, noise = numbers(seed + 3, 6, 2), numbers(seed + 4, 6, 2)
 
-        def terms(e, g, sees=lambda z: z, made=lambda x: x, like=lambda x: x):
+        def terms(e, g, of_mean=lambda m: m, of_log=lambda v: v):
+            """of_mean, of_log: what is done to either before D's image is decoded."""
             mean, log_variance = encoder(e, x)  # noqa: B023
-            z = mean + jnp.exp(log_variance / 2) * noise  # noqa: B023
-            rebuilt = decoder(g, z)  # noqa: B023
-            (_, a), (_, b) = discriminator(x), discriminator(like(rebuilt))  # noqa: B023
-            logits, _ = discriminator(made(decoder(g, sees(z))))  # noqa: B023
+            rebuilt = decoder(g, mean + jnp.exp(log_variance / 2) * noise)  # noqa: B023
+            (_, a), (_, b) = discriminator(x), discriminator(rebuilt)  # noqa: B023
+            z = of_mean(mean) + jnp.exp(of_log(log_variance) / 2) * noise  # noqa: B023
+            logits, _ = discriminator(decoder(g, z))  # noqa: B023
             kl = 0.5 * (mean**2 + jnp.exp(log_variance) - 1 - log_variance).sum(1).mean()
             return kl, 0.5 * ((a - b) ** 2).sum(1).mean(), softplus(-logits).mean()
 
@@ -456,8 +525,10 @@ def check_one_loss(fn):
             return fn(lambda x: encoder(e, x), lambda z: decoder(g, z), discriminator, x, noise)  # noqa: B023
 
         value, parts = theirs(e, g), [float(part) for part in terms(e, g)]
+        drawn = softplus(-discriminator(decoder(g, noise))[0]).mean()
         recognise(
             value,
+            (sum(parts[:2]) + drawn, "D judges the rebuilt image, not one decoded from the noise alone."),
             (sum(parts[:2]), "The GAN's term is missing from the value. It stays, for the decoder's sake."),
             (parts[0] + parts[2], "The likeness is missing from the value."),
             (parts[1] + parts[2], "The KL is missing from the value."),
@@ -475,8 +546,13 @@ def check_one_loss(fn):
             raise Mistake("Nothing is stopped: the encoder still learns to fool D, by codes whose images D likes.")
         if close(of_g, slopes(1)[1]):
             raise Mistake(
-                "The decoder gets nothing from the GAN any more: you stop the gradient at the image. Stop it one station "
-                "earlier, at the latents that the judged image is decoded from."
+                "The decoder gets nothing from the GAN any more: you stop the gradient at the image, or behind it. Stop it "
+                "before the decoder, at the latents that the judged image is decoded from."
+            )
+        if close(of_g, slopes(2)[1]) or close(of_g, 0 * of_g):
+            raise Mistake(
+                "The likeness no longer moves the decoder: you stop the image that is compared, or its features. Stop nothing "
+                "but the latents that the judged image is decoded from."
             )
         if close(of_e, slopes(0)[0]):
             raise Mistake(
@@ -489,6 +565,12 @@ def check_one_loss(fn):
             )
         if close(of_e, slopes(1)[0]) or close(of_e, 0 * of_e) or close(of_e, slopes(1, 2)[0]):
             raise Mistake("The KL no longer reaches the encoder: only what D judges is decoded from a stopped code.")
+        stop = jax.lax.stop_gradient
+        for still, stops in (("log-variance", {"of_mean": stop}), ("mean", {"of_log": stop})):
+            if close(of_e, slopes(0, 1, 2, **stops)[0]):
+                raise Mistake(
+                    f"Fooling D still moves the encoder, through the {still}. Stop all of z, not a part of it."
+                )
         same(of_e, right_e, inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient in the encoder's weights")
         same(of_g, right_g, inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient in the decoder's weights")
 

@@ -1,5 +1,7 @@
 """Right answers to the exercises of notebook 11 in other styles than the reference's."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,13 @@ def mean_where(error, missing):
     return error.mean(where=missing > 0.5)
 
 
+def image_by_image(error, missing):
+    total = count = 0.0
+    for e, m in zip(error, missing, strict=True):
+        total, count = total + (e * m).sum(), count + m.sum()
+    return total / count
+
+
 # --- one_pixel
 
 
@@ -44,7 +53,7 @@ def in_numpy(a, p, weight):
     for x, y in ((p, a), (1 - p, 1 - a)):
         for z in (x, y):
             total = total + z * np.log(np.where(z > 0, z, 1) / np.where(x + y > 0, (x + y) / 2, 1))
-    return np.float32(total + weight * (2 * a * (1 - p) + 2 * (1 - a) * p))
+    return np.float32(total) + weight * np.float32(2 * a * (1 - p) + 2 * (1 - a) * p)  # the weight may be a tracer
 
 
 # --- receptive_field
@@ -114,6 +123,15 @@ def by_covariance(a, b, t):
     return mean, float(t * np.sqrt((c[0, 0] + c[1, 1] - 2 * c[0, 1]) / len(a)))
 
 
+def as_an_array(a, b, t):
+    d = b - a
+    return jnp.array([d.mean(), t * d.std() / (len(d) - 1) ** 0.5])
+
+
+def as_a_list(a, b, t):
+    return list(in_plain_numpy(a, b, t))
+
+
 # --- pair_losses
 
 
@@ -128,6 +146,21 @@ def in_one_pass(judge, real, fake, given, missing, weight):
     s, t = jnp.split(judge(both, twice), 2)
     l1 = jnp.where(missing == 1, abs(fake - real), 0).sum() / (missing == 1).sum()
     return jnp.logaddexp(0, -s).mean() + jnp.logaddexp(0, t).mean(), jnp.logaddexp(0, -t).mean() + weight * l1
+
+
+class Losses(NamedTuple):
+    d: jax.Array
+    g: jax.Array
+
+
+def by_name(judge, real, fake, given, missing, weight):
+    """As in the training of two players: D's loss leaves G alone."""
+    of_d, _ = by_log_sigmoid(judge, real, jax.lax.stop_gradient(fake), given, missing, weight)
+    return Losses(of_d, by_log_sigmoid(judge, real, fake, given, missing, weight)[1])
+
+
+def as_a_list_of_losses(judge, real, fake, given, missing, weight):
+    return list(by_log_sigmoid(judge, real, fake, given, missing, weight))
 
 
 # --- cycle
@@ -146,11 +179,11 @@ def by_both_directions(there, back, x, y, *, weight, identity):
 
 
 RIGHT = {
-    "11.on_missing": [by_where, as_weights, by_a_dot_product, mean_where],
+    "11.on_missing": [by_where, as_weights, by_a_dot_product, mean_where, image_by_image],
     "11.one_pixel": [by_entropies, by_relative_entropies, in_numpy],
     "11.receptive_field": [by_jumps, recursively, by_a_product],
     "11.augmented": [step_by_step, fakes_first, in_jax],
-    "11.interval": [in_plain_numpy, by_hand, by_covariance],
-    "11.pair_losses": [by_log_sigmoid, in_one_pass],
+    "11.interval": [in_plain_numpy, by_hand, by_covariance, as_an_array, as_a_list],
+    "11.pair_losses": [by_log_sigmoid, in_one_pass, by_name, as_a_list_of_losses],
     "11.cycle": [in_one_sum, by_both_directions],
 }

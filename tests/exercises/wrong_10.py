@@ -69,6 +69,27 @@ def numpys(mean, log_variance):
     return jnp.asarray(np.asarray(each(mean, log_variance)).sum(axis=1))
 
 
+def one_for_all_latents(mean, log_variance):
+    return 0.5 * ((mean**2 + jnp.exp(log_variance) - log_variance).sum(axis=1) - 1)
+
+
+def by_a_norm(mean, log_variance):  # its slope at 0 is NaN
+    return 0.5 * jnp.linalg.norm(mean, axis=1) ** 2 + each(0, log_variance).sum(axis=1)
+
+
+def mean_held(mean, log_variance):
+    return each(stop_gradient(mean), log_variance).sum(axis=1)
+
+
+def by_a_product(mean, log_variance):
+    variance = jnp.exp(log_variance)
+    return 0.5 * ((mean**2 + variance - 1).sum(axis=1) - jnp.log(jnp.prod(variance, axis=1)))
+
+
+def sample_after_sample(mean, log_variance):
+    return jnp.stack([each(m, v).sum() for m, v in zip(mean, log_variance, strict=True)])
+
+
 # --- reparametrise
 
 
@@ -118,6 +139,25 @@ def stopped(key, mean, log_variance):
 
 def deviation_stopped(key, mean, log_variance):
     return mean + stop_gradient(jnp.exp(log_variance / 2)) * jax.random.normal(key, mean.shape)
+
+
+def standardised(key, mean, log_variance):
+    noise = jax.random.normal(key, mean.shape)
+    return mean + jnp.exp(log_variance / 2) * (noise - noise.mean(0)) / (noise.std(0) + 1e-6)
+
+
+def one_key_twice(key, mean, log_variance):
+    half = mean.shape[1] // 2
+    noise = [jax.random.normal(key, (len(mean), d)) for d in (half, mean.shape[1] - half)]
+    return mean + jnp.exp(log_variance / 2) * jnp.concatenate(noise, axis=1)
+
+
+def mean_stretched(key, mean, log_variance):
+    return jnp.exp(log_variance / 2) * (mean + jax.random.normal(key, mean.shape))
+
+
+def cut_off(key, mean, log_variance):
+    return mean + jnp.exp(log_variance / 2) * jax.random.truncated_normal(key, -2, 2, mean.shape)
 
 
 # --- loss
@@ -193,6 +233,31 @@ def with_epsilon(x, logits, mean, log_variance):
     return image(-x * jnp.log(p) - (1 - x) * jnp.log(1 - p)).mean() + rate(mean, log_variance).mean()
 
 
+def exchanged_inputs(x, logits, mean, log_variance):
+    return image(cross(logits, x)).mean() + rate(mean, log_variance).mean()
+
+
+def first_axis_alone(x, logits, mean, log_variance):
+    return cross(x, logits).sum(axis=1).mean() + rate(mean, log_variance).mean()
+
+
+def as_pixels(x, logits, mean, log_variance):
+    return image(cross((x + 1) / 2, logits)).mean() + rate(mean, log_variance).mean()
+
+
+def rounded(x, logits, mean, log_variance):
+    return image(cross(jnp.round(x), logits)).mean() + rate(mean, log_variance).mean()
+
+
+def rate_held(x, logits, mean, log_variance):
+    return image(cross(x, logits)).mean() + stop_gradient(rate(mean, log_variance)).mean()
+
+
+def with_a_kink(x, logits, mean, log_variance):
+    cost = jnp.maximum(logits, 0) - x * logits + jnp.log1p(jnp.exp(-abs(logits)))
+    return image(cost).mean() + rate(mean, log_variance).mean()
+
+
 # --- one_loss
 
 
@@ -243,6 +308,35 @@ def code_stopped(encoder, decoder, discriminator, x, noise):
 def without_fooling(encoder, decoder, discriminator, x, noise):
     z, kl = latents(encoder, x, noise)
     return kl + alike(discriminator, x, decoder(z))
+
+
+def logits_stopped(encoder, decoder, discriminator, x, noise):
+    z, kl = latents(encoder, x, noise)
+    logits = stop_gradient(discriminator(decoder(z))[0])
+    return kl + alike(discriminator, x, decoder(z)) + softplus(-logits).mean()
+
+
+def compared_image_stopped(encoder, decoder, discriminator, x, noise):
+    z, kl = latents(encoder, x, noise)
+    likeness = alike(discriminator, x, stop_gradient(decoder(z)))
+    return kl + likeness + fooling(discriminator, decoder(stop_gradient(z)))
+
+
+def mean_alone_stopped(encoder, decoder, discriminator, x, noise):
+    z, kl = latents(encoder, x, noise)
+    held = z - encoder(x)[0] + stop_gradient(encoder(x)[0])
+    return kl + alike(discriminator, x, decoder(z)) + fooling(discriminator, decoder(held))
+
+
+def deviation_alone_stopped(encoder, decoder, discriminator, x, noise):
+    z, kl = latents(encoder, x, noise)
+    held = encoder(x)[0] + stop_gradient(z - encoder(x)[0])
+    return kl + alike(discriminator, x, decoder(z)) + fooling(discriminator, decoder(held))
+
+
+def drawn_judged(encoder, decoder, discriminator, x, noise):
+    z, kl = latents(encoder, x, noise)
+    return kl + alike(discriminator, x, decoder(z)) + fooling(discriminator, decoder(noise))
 
 
 # --- three_losses
@@ -296,6 +390,36 @@ def two_of_three(p, q, x):
     return forward(p, q), forward(q, p)
 
 
+def mean_over_pairs(p, q, x):
+    return (p[:, None] * q * (x[:, None] - x) ** 2).mean(), forward(p, q), forward(q, p)
+
+
+def no_cross_term(p, q, x):
+    return ((p + q) * x**2).sum(), forward(p, q), forward(q, p)
+
+
+def variances_alone(p, q, x):
+    spread = lambda w: (w * (x - (w * x).sum()) ** 2).sum()
+    return spread(p) + spread(q), forward(p, q), forward(q, p)
+
+
+def place_by_place(p, q, x):
+    return ((p * x - q * x) ** 2).sum(), forward(p, q), forward(q, p)
+
+
+def with_an_epsilon(p, q, x):
+    return distance(p, q, x), forward(p + 1e-3, q + 1e-3), forward(q + 1e-3, p + 1e-3)
+
+
+def in_bits(p, q, x):
+    return distance(p, q, x), forward(p, q) / jnp.log(2), forward(q, p) / jnp.log(2)
+
+
+def pair_by_pair(p, q, x):
+    pairs = [p[i] * q[j] * (x[i] - x[j]) ** 2 for i in range(len(x)) for j in range(len(x))]
+    return sum(pairs), forward(p, q), forward(q, p)
+
+
 WRONG = {
     "10.kl": [
         (sign_lost, "The sign is lost"),
@@ -312,6 +436,11 @@ WRONG = {
         (no_mean, "The mean is missing"),
         (other_direction, "other direction"),
         (numpys, "Right by itself"),
+        (one_for_all_latents, "belongs to every latent"),
+        (by_a_norm, "gradient in the mean is not finite"),
+        (mean_held, "gradient in the mean"),
+        (by_a_product, "narrow ones and a wide one is not finite"),
+        (sample_after_sample, "Python loop goes over the samples"),
     ],
     "10.reparametrise": [
         (no_noise, "there is no noise"),
@@ -326,6 +455,10 @@ WRONG = {
         (fixed_key, "Two different keys"),
         (stopped, "no gradient reaches"),
         (deviation_stopped, "gradient in the log-variance"),
+        (standardised, "adds up to 0"),
+        (one_key_twice, "goes together"),
+        (mean_stretched, "stretch the mean"),
+        (cut_off, "ends at 2.3 deviations"),
     ],
     "10.loss": [
         (mean_over_pixels, "784 times too strong"),
@@ -342,6 +475,12 @@ WRONG = {
         (squared, "squared error"),
         (log_of_sigmoid, "Right for small logits"),
         (with_epsilon, "Right for small logits"),
+        (exchanged_inputs, "Image and logits are exchanged"),
+        (first_axis_alone, "over the first alone"),
+        (as_pixels, "chances in [0, 1] already"),
+        (rounded, "You round x"),
+        (with_a_kink, "has a kink there"),
+        (rate_held, "gradient in the mean"),
     ],
     "10.one_loss": [
         (nothing_stopped, "Nothing is stopped"),
@@ -351,6 +490,11 @@ WRONG = {
         (kl_stopped, "The KL no longer reaches"),
         (code_stopped, "The KL no longer reaches"),
         (without_fooling, "GAN's term is missing"),
+        (logits_stopped, "or behind it"),
+        (compared_image_stopped, "no longer moves the decoder"),
+        (mean_alone_stopped, "through the log-variance"),
+        (deviation_alone_stopped, "through the mean"),
+        (drawn_judged, "decoded from the noise alone"),
     ],
     "10.three_losses": [
         (exchanged, "two KLs are exchanged"),
@@ -363,5 +507,12 @@ WRONG = {
         (mean_of_logs, "weighs each logarithm"),
         (kl_as_mean, "a sum over the places"),
         (two_of_three, "expected a tuple of 3"),
+        (mean_over_pairs, "a sum over pairs of places"),
+        (no_cross_term, "cross term is missing"),
+        (variances_alone, "add up the two variances"),
+        (place_by_place, "place by place"),
+        (with_an_epsilon, "an ε or a clip"),
+        (in_bits, "in bits"),
+        (pair_by_pair, "loop goes over all pairs"),
     ],
 }

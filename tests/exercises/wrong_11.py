@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.lax import stop_gradient
 from jax.nn import softplus
 from jax.scipy.special import xlogy
 
@@ -49,6 +50,19 @@ def picked_out(error, missing):
 
 def stopped(error, missing):
     return jax.lax.stop_gradient((error * missing).sum() / missing.sum())
+
+
+def counted_where_not_0(error, missing):
+    missed = error * missing
+    return missed.sum() / (missed != 0).sum()
+
+
+def for_images_alone(error, missing):
+    return (error * missing).sum((1, 2, 3)).sum() / missing.sum((1, 2, 3)).sum()
+
+
+def squared_again(error, missing):
+    return (error**2 * missing).sum() / missing.sum()
 
 
 # --- one_pixel
@@ -119,6 +133,35 @@ def no_ends(a, p, weight):
     return ink + paper + weight * 2 * differ(a, p)
 
 
+def ones_alone(a, p, weight):
+    middle = (a + p) / 2
+    return xlogy(a, a) + xlogy(p, p) - xlogy(a + p, middle) + weight * 2 * differ(a, p)
+
+
+def one_way_alone(a, p, weight):
+    return 2 * jsd(p, a) + weight * 2 * a * (1 - p)
+
+
+def subtracted(a, p, weight):
+    return 2 * jsd(p, a) - weight * 2 * differ(a, p)
+
+
+def clipped(a, p, weight):
+    return no_ends(jnp.clip(a, 0.01, 0.99), jnp.clip(p, 0.01, 0.99), weight)
+
+
+def ends_hidden(a, p, weight):
+    return jnp.nan_to_num(no_ends(a, p, weight))
+
+
+def only_one_weight(a, p, weight):
+    return 2 * jsd(p, a) + float(weight) * 2 * differ(a, p)
+
+
+def all_in_numpy(a, p, weight):  # a and p may be, the notebook maps over the weight
+    return np.float32(np.asarray(2 * jsd(p, a)) + weight * 2 * differ(a, p))
+
+
 # --- receptive_field
 
 
@@ -158,6 +201,37 @@ def area(layers):
     for kernel, stride in reversed(layers):
         n = (n - 1) * stride + kernel
     return n * n
+
+
+def along(layers, step, size=1):
+    jump = 1
+    for kernel, stride in layers:
+        size, jump = step(size, jump, kernel, stride)
+    return size
+
+
+def from_0(layers):
+    return along(layers, lambda size, jump, k, s: (size + (k - 1) * jump, jump * s), size=0)
+
+
+def whole_kernels(layers):
+    return along(layers, lambda size, jump, k, s: (size + k * jump, jump * s))
+
+
+def strides_added(layers):
+    return along(layers, lambda size, jump, k, s: (size + (k - 1) * jump, jump + s))
+
+
+def nearest_stride(layers):
+    return along(layers, lambda size, jump, k, s: (size + (k - 1) * jump, s))
+
+
+def exchanged_in_a_layer(layers):
+    return along(layers, lambda size, jump, s, k: (size + (k - 1) * jump, jump * s))
+
+
+def itself_twice(layers):
+    return along(layers[::-1], lambda size, jump, k, s: (size * s + k, jump))
 
 
 # --- augmented
@@ -219,6 +293,18 @@ def no_gan(train_gan, train_classifier, images, labels, few, steps):
     return train_classifier(images[few], labels[few], steps)
 
 
+def a_second_gan_for_show(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    draw, _ = train_gan(images, labels), train_gan(x, y)
+    return train_classifier(np.concatenate([x, draw(y)]), np.concatenate([y, y]), steps)
+
+
+def labels_left_behind(train_gan, train_classifier, images, labels, few, steps):
+    x, y = images[few], labels[few]
+    fake = train_gan(x, y)(np.sort(y))
+    return train_classifier(np.concatenate([x, fake]), np.concatenate([y, y]), steps)
+
+
 # --- interval
 
 
@@ -270,6 +356,27 @@ def two_ends(a, b, t):
 
 def whole_width(a, b, t):
     return (b - a).mean(), 2 * t * (b - a).std(ddof=1) / len(a) ** 0.5
+
+
+def always_up(a, b, t):
+    d = abs(b - a)
+    return d.mean(), t * d.std(ddof=1) / len(d) ** 0.5
+
+
+def of_ten_seeds(a, b, t):
+    return (b - a).mean(), t * (b - a).std(ddof=1) / 10**0.5
+
+
+def corrected_twice(a, b, t):
+    return (b - a).mean(), t * (b - a).std(ddof=1) / (len(a) - 1) ** 0.5
+
+
+def exchanged(a, b, t):
+    return t * (b - a).std(ddof=1) / len(a) ** 0.5, (b - a).mean()
+
+
+def median(a, b, t):
+    return jnp.median(b - a), t * (b - a).std(ddof=1) / len(a) ** 0.5
 
 
 # --- pair_losses
@@ -362,6 +469,48 @@ def signs_exchanged(judge, real, fake, given, missing, weight):
     return d, fooling(judge, fake, given) + weight * missed(real, fake, missing)
 
 
+def losses_exchanged(judge, real, fake, given, missing, weight):
+    of_g = fooling(judge, fake, given) + weight * missed(real, fake, missing)
+    return of_g, of_pairs(judge, real, fake, given, given)
+
+
+def given_first(judge, real, fake, given, missing, weight):
+    return losses_exchanged(lambda x, beside: judge(beside, x), real, fake, given, missing, weight)[::-1]
+
+
+def minus_the_other(judge, real, fake, given, missing, weight):
+    of_d = of_pairs(judge, real, fake, given, given)
+    return of_d, -of_d + weight * missed(real, fake, missing)
+
+
+def weight_at_fooling(judge, real, fake, given, missing, weight):
+    of_g = weight * fooling(judge, fake, given) + missed(real, fake, missing)
+    return of_pairs(judge, real, fake, given, given), of_g
+
+
+def critic(judge, real, fake, given, missing, weight):
+    s, t = judge(real, given).mean(), judge(fake, given).mean()
+    return t - s, weight * missed(real, fake, missing) - t
+
+
+def one_verdict(judge, real, fake, given, missing, weight):
+    return losses_exchanged(lambda x, y: judge(x, y).mean(1), real, fake, given, missing, weight)[::-1]
+
+
+def fooling_with_real_ones(judge, real, fake, given, missing, weight):
+    of_g = fooling(judge, real, given) + weight * missed(real, fake, missing)
+    return of_pairs(judge, real, fake, given, given), of_g
+
+
+def fakes_held(judge, real, fake, given, missing, weight):
+    return losses_exchanged(judge, real, stop_gradient(fake), given, missing, weight)[::-1]
+
+
+def verdicts_held(judge, real, fake, given, missing, weight):
+    of_g = fooling(judge, fake, given) + weight * missed(real, fake, missing)
+    return of_pairs(lambda x, y: stop_gradient(judge(x, y)), real, fake, given, given), of_g
+
+
 # --- cycle
 
 
@@ -432,6 +581,27 @@ def squared(there, back, x, y, *, weight, identity):
     )
 
 
+def back_first(there, back, x, y, *, weight, identity):
+    return weight * around(back, there, x, y) + identity * alone(there, back, x, y)
+
+
+def one_direction(there, back, x, y, *, weight, identity):
+    return weight * far(back(there(x)), x) + identity * far(there(y), y)
+
+
+def weight_times_identity(there, back, x, y, *, weight, identity):
+    return weight * (around(there, back, x, y) + identity * alone(there, back, x, y))
+
+
+def of_the_paper(there, back, x, y, *, weight, identity):
+    return 10 * around(there, back, x, y) + 5 * alone(there, back, x, y)
+
+
+def way_there_held(there, back, x, y, *, weight, identity):
+    rounds = far(back(stop_gradient(there(x))), x) + far(there(stop_gradient(back(y))), y)
+    return weight * rounds + identity * alone(there, back, x, y)
+
+
 WRONG = {
     "11.on_missing": [
         (inverted, "The mask is inverted: you score"),
@@ -444,6 +614,9 @@ WRONG = {
         (by_images, "number of images"),
         (picked_out, "inside jit"),
         (stopped, "gradient in the error"),
+        (counted_where_not_0, "guessed exactly counts, too"),
+        (for_images_alone, "out of bounds"),
+        (squared_again, "You square the error"),
     ],
     "11.one_pixel": [
         (chances_compared, "would have to know"),
@@ -459,6 +632,13 @@ WRONG = {
         (agreeing, "how often fake and real agree"),
         (weight_at_the_gan, "weight stands at the wrong term"),
         (no_ends, "not finite where a is 0 or 1"),
+        (ones_alone, "Only the outcome 1"),
+        (one_way_alone, "differ in two ways"),
+        (subtracted, "sign of the L1 term"),
+        (clipped, "Right inside"),
+        (ends_hidden, "Right inside"),
+        (only_one_weight, "maps it over weights"),
+        (all_in_numpy, "maps it over weights"),
     ],
     "11.receptive_field": [
         (kernels_added, "add up the kernels"),
@@ -468,6 +648,12 @@ WRONG = {
         (own_stride, "own stride"),
         (spacing, "how far apart two neighbouring logits"),
         (area, "asked is its side"),
+        (from_0, "begin with 0 pixels"),
+        (whole_kernels, "k − 1 neighbours"),
+        (strides_added, "You add up the strides"),
+        (nearest_stride, "the nearest alone"),
+        (exchanged_in_a_layer, "(kernel, stride), in this order"),
+        (itself_twice, "counts twice"),
     ],
     "11.augmented": [
         (as_planted, "trained on all labelled images"),
@@ -480,6 +666,8 @@ WRONG = {
         (fakes_by_the_dozen, "As many fakes as there are few"),
         (all_real, "more labelled images than the few"),
         (no_gan, "No GAN is trained"),
+        (labels_left_behind, "drawn for one label"),
+        (a_second_gan_for_show, "trained on all labelled images"),
     ],
     "11.interval": [
         (signed_wrong, "The sign is lost"),
@@ -494,6 +682,11 @@ WRONG = {
         (of_b, "spread of b alone"),
         (two_ends, "These are the two ends"),
         (whole_width, "whole width"),
+        (always_up, "counts as a gain"),
+        (of_ten_seeds, "take it from the scores"),
+        (corrected_twice, "S − 1 twice"),
+        (exchanged, "Mean and half width are exchanged"),
+        (median, "A median"),
     ],
     "11.pair_losses": [
         (by_log_of_sigmoid, "where D is sure"),
@@ -511,6 +704,15 @@ WRONG = {
         (weighed_all, "for the L1 term alone"),
         (saturating, "saturating loss"),
         (signs_exchanged, "signs are exchanged"),
+        (losses_exchanged, "two losses are exchanged"),
+        (given_first, "in the place of the images"),
+        (weight_at_fooling, "not for fooling D"),
+        (minus_the_other, "Minus D's loss"),
+        (critic, "critic's loss"),
+        (one_verdict, "Each patch is judged"),
+        (fooling_with_real_ones, "with its fakes"),
+        (fakes_held, "G's loss in the fakes"),
+        (verdicts_held, "D's loss in its logits"),
     ],
     "11.cycle": [
         (wrong_domain, "wrong domain"),
@@ -525,5 +727,10 @@ WRONG = {
         (averaged, "added, not averaged"),
         (the_same_map_twice, "The same map twice"),
         (squared, "You square"),
+        (back_first, "order of the maps"),
+        (one_direction, "One direction alone"),
+        (weight_times_identity, "a weight of its own"),
+        (of_the_paper, "are the paper's"),
+        (way_there_held, "gradient in x is not"),
     ],
 }
