@@ -11,17 +11,19 @@ from jax.nn import softplus
 
 from gan_lib.clinic import WIDTH
 from gan_lib.exercises import Mistake, define, same
-from gan_lib.exercises.as_used import jitted
+from gan_lib.exercises.as_used import CURE, jitted
 from gan_lib.exercises.compare import close, fit, recognise
 
 # --- 07.best_gap ----------------------------------------------------------------------------------------------------
 
 
 def check_best_gap(fn):
-    """On densities over a few places, where both sides are sums; and on arrays."""
+    """On densities over a few places, where both sides are sums; and on shares from ½ to 1."""
     for seed, places in enumerate((2, 3, 6)):
         rng = np.random.default_rng(seed)
-        p, q = (x / x.sum() for x in rng.uniform(0.05, 1, (2, places)))
+        p, q = (
+            x / x.sum() for x in rng.uniform(0.3, 1, (2, places)) ** 4
+        )  # told not near ½, where formulas look alike
         told = float(((p**2 + q**2) / (2 * (p + q))).sum())
         right = float(((p - q) * p / (p + q)).sum())
         assert np.isclose(right, 2 * told - 1)
@@ -37,8 +39,8 @@ def check_best_gap(fn):
             right=right,
         )
         same(got, right, inputs={"told": told}, rtol=1e-4, what="gap")
-    shares = np.linspace(0.5, 1, 5)
-    same(fn(shares), 2 * shares - 1, inputs={"told": shares}, rtol=1e-4, what="gaps of an array")
+    for told in map(jnp.float32, np.linspace(0.5, 1, 5)):  # one number, as the notebook has it
+        same(fn(told), 2 * float(told) - 1, inputs={"told": told}, rtol=1e-4, what="gap")
 
 
 @define(
@@ -76,11 +78,17 @@ class Players(NamedTuple):
     g: dict
     real: np.ndarray
     key: jax.Array
+    z: np.ndarray | None = None  # the latents (n, 2) that an answer drew
 
     @property
     def raw(self):
-        """What G makes of the latents (n, 2) that the key draws."""
-        return np.asarray(jax.random.normal(self.key, (len(self.real), 2))) @ self.g["w"] + self.g["b"]
+        """What G makes of these latents."""
+        return self.z @ self.g["w"] + self.g["b"]
+
+    @property
+    def far(self):
+        """D with logits in the hundreds, and its opposite."""
+        return [{"w": self.d["w"], "v": times * self.d["v"], "b": times * self.d["b"]} for times in (300, -300)]
 
     def score(self, x):
         """D's logits."""
@@ -92,13 +100,49 @@ def players():
     array = lambda *shape: np.float32(rng.normal(size=shape))
     d = {"w": array(2, 3), "v": array(3), "b": np.float32(0.3)}
     g = {"w": 0.7 * array(2, 2), "b": array(2)}
-    return Players(d, g, 0.5 * array(7, 2), jax.random.key(0))
+    return Players(d, g, 0.5 * array(7, 2), jax.random.key(27))  # no key that an answer may have of its own
 
 
 def tried(fn, p):
-    """fn's three results with these players; a Mistake where they are not three."""
-    got = fn(partial(judge, p.d), partial(generate, p.g), jnp.asarray(p.real), p.key)
-    return three(got)
+    """fn's three results with these players, and the players with the latents that fn drew."""
+    return drawing(lambda generate, *batch: fn(partial(judge, p.d), partial(generate, p.g), *batch), p)
+
+
+def drawing(call, p):
+    """(three results of an answer, the players with its latents): from a split key, too. A Mistake if they are no good.
+
+    call: the answer, as a function of (generate, real, key).
+    """
+
+    def once(key, real):
+        seen = []
+        got = three(call(lambda g, z: seen.append(z) or generate(g, z), jnp.asarray(real), key))
+        if not seen or any(isinstance(z, jax.core.Tracer) for z in seen):  # inside a jit or vmap of the answer's own
+            seen = [jax.random.normal(key, (len(real), 2))]
+        return got, list(map(np.asarray, seen))
+
+    (got, (z, *more)), n = once(p.key, p.real), len(p.real)
+    if z.shape == (1, 2):
+        raise Mistake(
+            "One latent a step: a single fake against a batch of real samples. D sees no variety, and G is never asked for "
+            "any. Draw `(len(real), 2)`."
+        )
+    if z.shape != (n, 2):
+        raise Mistake(f"Latents have shape {z.shape}, and here are {n} real samples: draw `(len(real), 2)`.")
+    if not np.ptp(z, axis=0).any():
+        raise Mistake("All fakes come from one latent.")
+    if not all(np.array_equal(z, other) for other in more):
+        raise Mistake("You draw latents twice. Draw z once, so that D and G judge the same fakes.")
+    if np.array_equal(z, once(jax.random.key(1), p.real)[1][0]):
+        raise Mistake("Another `key` gives the same latents: every step would see the same fakes. Draw z from `key`.")
+    if not np.array_equal(z, once(p.key, p.real)[1][0]):
+        raise Mistake(
+            "The same `key` gives other latents. Draw z from `key` alone: compiled, anything else is a constant."
+        )
+    many = once(p.key, np.resize(p.real, (2000, 2)))[1][0]
+    if abs(np.cov(many.T) - np.eye(2)).max() > 0.2 or abs(many.mean(0)).max() > 0.2:
+        raise Mistake("The latents are not standard normal, each number drawn for itself: `jax.random.normal`.")
+    return got, p._replace(z=z)
 
 
 def three(got):
@@ -127,23 +171,42 @@ def norm(y):
     return (y - y.mean(0)) / np.sqrt(y.var(0) + 1e-5)
 
 
-def one_of(got, right, what, *suspects):
+def one_of(p, got, right, what, *suspects):
     """The message of a suspect, or of any other difference."""
     right = np.asarray(right, np.float32) if np.ndim(right) else float(right)
     recognise(got, *suspects, right=right)
-    same(got, right, rtol=1e-4, atol=1e-5, what=what)
+    same(got, right, inputs={"real": p.real}, rtol=1e-4, atol=1e-5, what=what)
 
 
 def same_slopes(fn, reference, p):
     """A Mistake unless D's loss has the reference's gradient in d, and G's in g, compiled as the notebook does."""
 
-    def slopes(program, d, g):
-        call = lambda d, g: program(partial(judge, d), partial(generate, g), jnp.asarray(p.real), p.key)
+    def slopes(program, d, g, draw):
+        call = lambda d, g: program(partial(judge, d), partial(draw, g), jnp.asarray(p.real), p.key)
         return jax.grad(lambda d: call(d, g)[0])(d), jax.grad(lambda g: call(d, g)[1])(g)
 
-    both = lambda d, g: (slopes(fn, d, g), slopes(reference, d, g))
+    def both(d, g):
+        return slopes(fn, d, g, generate), slopes(reference, d, g, lambda g, _: generate(g, p.z))
+
     got, right = jitted(both, p.d, p.g, where="the notebook compiles it and takes gradients")
-    same(got, right, rtol=1e-4, atol=1e-5, what="gradient")
+    for player, ours, theirs in zip("DG", got, right, strict=True):
+        nothing = jax.tree.map(lambda x: 0 * np.asarray(x), theirs)
+        recognise(
+            ours, (nothing, f"No gradient reaches {player}: is there a stop_gradient, or a rounding, in the way?")
+        )
+        same(ours, theirs, rtol=1e-4, atol=1e-5, what=f"gradient of {player}'s loss in its weights")
+    for far in p.far:
+        same_far_out(*jitted(both, far, p.g, where="the notebook compiles it and takes gradients"))
+
+
+def same_far_out(got, right):
+    """A Mistake unless gradients are the right ones also where D's logits are in the hundreds."""
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves(got)):
+        raise Mistake(
+            "Right for small logits. In the hundreds the gradient is not finite: there σ is 0 or 1 in float32, and its "
+            f"logarithm −∞. {CURE}"
+        )
+    same(got, right, rtol=1e-3, atol=1e-3, what="gradient where D's logits are in the hundreds")
 
 
 # --- 07.program_1 ---------------------------------------------------------------------------------------------------
@@ -152,7 +215,7 @@ def same_slopes(fn, reference, p):
 def check_program_1(fn):
     """Bytes, then D's loss, then G's, then whether a gradient reaches both."""
     p = players()
-    got = tried(fn, p)
+    got, p = tried(fn, p)
     fake, normed, saved = np.tanh(p.raw), np.tanh(norm(p.raw)), np.asarray(got[2])
     as_bytes = lambda x: np.round((x + 1) * 127.5)
     if saved.shape != fake.shape or saved.dtype.kind not in "iuf":
@@ -170,9 +233,18 @@ def check_program_1(fn):
     real_s, fake_s = p.score(p.real), p.score(fake)
     both = lambda r, f: plus(-r).mean() + plus(f).mean()
     one_of(
+        p,
         got[0],
         both(real_s, fake_s),
         "loss of D",
+        *(
+            (
+                half * plus(-real_s).mean() - half * plus(fake_s).mean(),
+                "One of the two terms of D's loss lacks its sign.",
+            )
+            for half in (1, -1)
+        ),
+        (plus(-fake_s).mean(), "That is G's loss: D's comes first."),
         (-both(real_s, fake_s), "D's loss still lacks its sign: minimised like this, D learns to be wrong."),
         (both(norm(real_s), norm(fake_s)), "BatchNorm still stands after D's last layer: see what it does to D(x)."),
         (
@@ -182,6 +254,7 @@ def check_program_1(fn):
         (both(fake_s, real_s), "Real and fake are exchanged in D's loss."),
     )
     one_of(
+        p,
         got[1],
         plus(-fake_s).mean(),
         "loss of G",
@@ -221,20 +294,23 @@ def program_1(score, draw, real, key):
 def check_program_2(fn):
     """Both slopes; what they are instead."""
     p = players()
+    _, p = drawing(lambda generate, *batch: fn(judge, generate, p.d, p.g, *batch), p)
 
     def all_of_them(d, g):
-        z = jax.random.normal(p.key, (len(p.real), 2))
+        z = jnp.asarray(p.z)
         fake = generate(g, z)
         d_slope = lambda loss: jax.grad(lambda d: loss(judge(d, p.real), judge(d, fake)))(d)
         g_slope = lambda loss: jax.grad(lambda g: loss(judge(d, generate(g, z))).mean())(g)
         of_d = d_slope(lambda r, f: softplus(-r).mean()), d_slope(lambda r, f: softplus(f).mean())
+        of_d += (d_slope(lambda r, f: softplus(r).mean() + softplus(-f).mean()),)
         of_g = g_slope(lambda f: softplus(-f)), g_slope(lambda f: -softplus(f))
         return fn(judge, generate, d, g, jnp.asarray(p.real), p.key), of_d, of_g, fake
 
-    got, (of_real, of_fake), (right, saturating), fake = jitted(all_of_them, p.d, p.g, where="the notebook compiles it")
-    three(got)
+    where = "the notebook compiles it"
+    got, (of_real, of_fake, exchanged), (right, saturating), fake = jitted(all_of_them, p.d, p.g, where=where)
     times = lambda factor, tree: jax.tree.map(lambda x: factor * np.asarray(x), tree)
-    d_right = jax.tree.map(lambda a, b: np.asarray(a) + np.asarray(b), of_real, of_fake)
+    plus_of = lambda a, b: jax.tree.map(lambda a, b: np.asarray(a) + np.asarray(b), a, b)
+    d_right = plus_of(of_real, of_fake)
     for i, (wanted, what, suspects) in enumerate(
         (
             (
@@ -245,6 +321,8 @@ def check_program_2(fn):
                     (of_fake, "D's slope knows the fakes only."),
                     (times(-1, d_right), "The sign of D's slope is flipped."),
                     (times(0.5, d_right), "Half of D's slope: the two means are added."),
+                    (plus_of(of_real, times(-1, of_fake)), "You subtract the slopes of the two batches: add them."),
+                    (exchanged, "Real and fake are exchanged in D's loss."),
                 ),
             ),
             (
@@ -253,8 +331,8 @@ def check_program_2(fn):
                 (
                     (
                         times(0, right),
-                        "Exactly 0, still: the fakes are made outside the function that you differentiate, so in it they are "
-                        "constants. Call `generate` inside.",
+                        "Exactly 0, still: nothing in the function that you differentiate depends on g. Fakes made outside of "
+                        "it are constants in it, as detached ones are. Call `generate` inside.",
                     ),
                     (
                         saturating,
@@ -264,11 +342,14 @@ def check_program_2(fn):
                     (times(-1, right), "The sign of G's slope is flipped."),
                 ),
             ),
-            (fake, "fakes", ()),
+            (fake, "batch of fakes", ()),
         )
     ):
         recognise(got[i], *suspects, right=wanted)
-        same(got[i], wanted, rtol=1e-4, atol=1e-5, what=what)
+        same(got[i], wanted, inputs={"real": p.real}, rtol=1e-4, atol=1e-5, what=what)
+    for far in p.far:
+        got, of_d, of_g, _ = jitted(all_of_them, far, p.g, where=where)
+        same_far_out(tuple(got[:2]), (plus_of(*of_d[:2]), of_g[0]))
 
 
 @define(
@@ -296,16 +377,9 @@ def program_2(judge, generate, d, g, real, key):
 
 def check_program_3(fn):
     """Fakes, then the two losses, in either convention."""
-    p = players()
-    got, fake = tried(fn, p), p.raw
-    if np.shape(got[2]) == (1, 2):
-        raise Mistake(
-            "One latent a step: a single fake against a batch of real samples. D sees no variety, and G is never asked for "
-            "any. Draw `(len(real), 2)`."
-        )
-    lonely = np.asarray(jax.random.normal(p.key, (1, 2))) @ p.g["w"] + p.g["b"] + 0 * fake
-    one_of(got[2], fake, "fakes", (lonely, "All fakes come from one latent."))
-    r, f = p.score(p.real), p.score(fake)
+    got, p = tried(fn, players())
+    one_of(p, got[2], p.raw, "batch of fakes")
+    r, f, s = p.score(p.real), p.score(p.raw), lambda x: 1 / (1 + np.exp(-x))
     usual, other = (cost(r, 1) + cost(f, 0), cost(f, 1)), (cost(r, 0) + cost(f, 1), cost(f, 0))
     if close(got[0], other[0]) and close(got[1], usual[1]):
         raise Mistake(
@@ -317,6 +391,7 @@ def check_program_3(fn):
     swapped = close(got[0], other[0]) and close(got[1], other[1])  # real 0, fake 1, and G asks for 0: right as well
     right = other if swapped else usual
     one_of(
+        p,
         got[0],
         right[0],
         "loss of D",
@@ -324,14 +399,22 @@ def check_program_3(fn):
         (cost(r, 0) + cost(f, 0), "D is told that the real samples are fake, too."),
         (right[0] / 2, "Half of D's loss: the two means are added."),
         (other[0], "The labels are still swapped in D: data is 0 there, fakes are 1."),
+        (cost(s(r), 1) + cost(s(f), 0), "`crossed` takes logits: no sigmoid before it."),
+        (right[1], "That is G's loss: D's comes first."),
     )
     targets = cost(f, float(got[0])), cost(f, other[0])
     one_of(
+        p,
         got[1],
         right[1],
         "loss of G",
         *((t, "A loss still stands where a target belongs: the target of G is a constant.") for t in targets),
         (cost(r, 1), "There is no fake in G's loss."),
+        (
+            -(usual if swapped else other)[1],
+            "That is the saturating loss. Asked is what `crossed` says with G's target.",
+        ),
+        (cost(s(f), 1), "`crossed` takes logits: no sigmoid before it."),
     )
     same_slopes(fn, partial(conventions, swapped), p)
 
@@ -369,7 +452,7 @@ def program_3(score, draw, real, key):
 def check_shuffled(fn):
     """Columns keep their values, lose each other, and follow the key."""
     rng = np.random.default_rng(0)
-    for n, d in ((400, 2), (300, 3)):
+    for n, d in ((300, 3), (400, 2)):
         first = rng.normal(size=(n, 1))
         x = np.float32(first + 0.1 * rng.normal(size=(n, d)))
         got = fn(jnp.asarray(x), jax.random.key(n))
@@ -385,14 +468,18 @@ def check_shuffled(fn):
                 if whole
                 else "A column has other values than before: shuffle, and neither draw with replacement nor change values."
             )
-        rest = abs(np.corrcoef(y.T)[0, 1:]).max()
+        if np.array_equal(y, np.asarray(fn(jnp.asarray(x), jax.random.key(1)))):
+            raise Mistake("Two different keys give the same copy. Use the `key` that comes in.")
+        if not np.array_equal(y, np.asarray(fn(jnp.asarray(x), jax.random.key(n)))):
+            raise Mistake("The same key gives different copies. Shuffle by `key` alone.")
+        if (y == x).all(axis=0).any():
+            raise Mistake("A column stands as it was; each one is to be shuffled, by itself.")
+        rest = abs(np.triu(np.corrcoef(y.T), 1)).max()
         if rest > 0.3:
             raise Mistake(
                 f"The columns still go together (correlation {rest:.2f}): all were moved by one permutation. Each column needs "
                 "its own: `independent=True`, or a key for each."
             )
-    if np.array_equal(y, np.asarray(fn(jnp.asarray(x), jax.random.key(1)))):
-        raise Mistake("Two different keys give the same copy. Use the `key` that comes in.")
 
 
 @define(
@@ -418,19 +505,30 @@ def check_program_4(fn):
     """Scale, then the sigmoid."""
     p = players()
     p = p._replace(real=np.float32(1 / (1 + np.exp(-3 * p.real))))  # in [0, 1]
-    got, raw, s = tried(fn, p), p.raw, lambda x: 1 / (1 + np.exp(-x))
-    fake = np.tanh(raw)
+    (got, p), s = tried(fn, p), lambda x: 1 / (1 + np.exp(-x))
+    raw, fake = p.raw, np.tanh(p.raw)
     one_of(
+        p,
         got[2],
         fake,
-        "fakes",
+        "batch of fakes",
         (s(raw), "You moved G to [0, 1]. That is a repair, too; here the fakes stay in [−1, 1], and data moves."),
         (raw, "The tanh is gone: fakes may now lie anywhere."),
         ((fake + 1) / 2, "You moved the fakes to [0, 1]. Here they stay in [−1, 1], and the data moves."),
     )
     both = lambda r, f: cost(r, 1) + cost(f, 0)
     r, old, f = p.score(2 * p.real - 1), p.score(p.real), p.score(fake)
+    moved = p.score((fake + 1) / 2)  # D is shown both in [0, 1], and fakes come back in [−1, 1]: right as well
+    low = close(got[0], both(old, moved)) and close(got[1], cost(moved, 1))
+    r, f = (old, moved) if low else (r, f)
+    x, whole = p.real, np.ptp(p.real, axis=0)
+    shown = {"x − ½": x - 0.5, "2x": 2 * x, "(x + 1)/2": (x + 1) / 2, "1 − 2x": 1 - 2 * x, "tanh(x)": np.tanh(x)}
+    shown |= {
+        "x over its deviation": (x - x.mean(0)) / x.std(0),
+        "the batch's own range": 2 * (x - x.min(0)) / whole - 1,
+    }
     one_of(
+        p,
         got[0],
         both(r, f),
         "loss of D",
@@ -438,15 +536,29 @@ def check_program_4(fn):
         (both(s(old), s(f)), "The sigmoid is still there, and the data still lie in [0, 1]."),
         (both(old, f), "The data still lie in [0, 1], the fakes in [−1, 1]: one look at the sign tells them apart."),
         (both(p.score(p.real / 127.5 - 1), f), "The data are not bytes: from [0, 1] to [−1, 1] it is 2x − 1."),
+        *(
+            (both(p.score(v), f), f"D is shown {words} for data x: from [0, 1] to [−1, 1] it is 2x − 1.")
+            for words, v in shown.items()
+        ),
+        (cost(r, 0) + cost(f, 1), "Real and fake are exchanged in D's loss."),
+        (cost(f, 1), "That is G's loss: D's comes first."),
     )
     one_of(
+        p,
         got[1],
         cost(f, 1),
         "loss of G",
         (cost(s(f), 1), "The sigmoid is still there in G's loss."),
         (cost(f, 0), "G asks D for a 0: it wants to be found out."),
     )
-    same_slopes(fn, program_4, p)
+    same_slopes(fn, partial(of_range, low), p)
+
+
+def of_range(low, score, draw, real, key):
+    """The repaired program 4, with both kinds in [0, 1] before D, or both in [−1, 1]."""
+    fake = jnp.tanh(draw(jax.random.normal(key, (len(real), 2))))
+    real, shown = (real, (fake + 1) / 2) if low else (2 * real - 1, fake)
+    return crossed(score(real), 1) + crossed(score(shown), 0), crossed(score(shown), 1), fake
 
 
 @define(
@@ -495,6 +607,9 @@ def check_difference(fn):
         "all fakes at the mean": jnp.zeros((400, 2)) + 1e-3 * honest,
         "fakes moved by 0.5": honest + jnp.array([0.5, 0]),
         "fakes half as wide": 0.5 * honest,
+        "fakes wider by a quarter": 1.25 * honest,
+        "fakes too wide one way, too narrow the other": honest * jnp.array([1.3, 0.55]),
+        "half of the fakes at the mean": honest.at[::2].multiply(1e-3),
         "fakes on the right half only": honest.at[:, 0].set(abs(honest[:, 0])),
     }
     base, costs = float(fn(real, honest)), {name: float(fn(real, x)) for name, x in suspects.items()}
@@ -512,7 +627,7 @@ def check_difference(fn):
         raise Mistake("It has no gradient in the fakes: use smooth functions, no counts, no argmin alone, no rounding.")
     better = float(fn(real, x - 0.02 * slope / jnp.maximum(jnp.linalg.norm(slope, axis=1).max(), 1e-12)))
     if not better < float(fn(real, x)):
-        raise Mistake("A step down its gradient makes it larger: is the sign lost?")
+        raise Mistake("A step down its gradient makes it larger: is the sign lost, or a part of it detached?")
 
 
 @define(
@@ -600,7 +715,7 @@ for batch in batches:
     ),
     (
         "The sheet of samples looks far better than the distance says.",
-        (2,),
+        (2, 3),  # the order, and the choice by it: without either the sheet is honest
         """fake = generate(g, z)
 order = jnp.argsort(-judge(d, fake))
 sheet = fake[order[:64]]

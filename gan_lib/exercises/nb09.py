@@ -39,7 +39,7 @@ def check_joined(fn):
         z, kernel, bias = numbers(seed, n, d), numbers(seed + 10, d + classes, width), numbers(seed + 20, width)
         labels = some_labels(seed, n, classes)
         a, w, b, y = (np.asarray(x, float) for x in (z, kernel, bias, labels))
-        rows = np.eye(classes)[np.asarray(labels)]
+        rows, c = np.eye(classes)[np.asarray(labels)], np.asarray(labels)
         right = np.concatenate([a, rows], 1) @ w + b
         judge(
             fn(z, labels, kernel, bias),
@@ -49,11 +49,17 @@ def check_joined(fn):
                 "You join the label as one number: class 8 then pushes eight times as hard as class 1, in the same direction.",
             ),
             (
-                a @ w[:d] * w[d:][np.asarray(labels)] + b,
+                a @ w[:d] * w[d + c] + b,
                 "You multiply by the class's row. A matrix product adds: z·W₁ + (the row of the class) + bias.",
             ),
-            (a @ w[:d] + w[np.asarray(labels)] + b, "You count the rows from the top: the first d belong to z."),
+            (a @ w[:d] + w[c] + b, "You count the rows from the top: the first d belong to z."),
             (right - b, "The bias is missing."),
+            (right + b, "The bias is added twice."),
+            (a @ w[:d] + w[d - 1 + c] + b, "One row too high: class 0 is row d, since rows 0 to d − 1 belong to z."),
+            (a @ w[:d] + w[np.minimum(d + 1 + c, d + classes - 1)] + b, "One row too low: class 0 is row d."),
+            (a @ w[:d] + w[-1 - c] + b, "You count the classes from the end: class 0 is row d."),
+            (a @ w[:d] + w[d + c].sum(0) + b, "You add the rows of the whole batch to each sample."),
+            (a @ w[:d] + w[d + c[0]] + b, "You give all samples the label of the first."),
             (a @ w[:d] + b, "The label is missing: z alone passes."),
             (rows @ w[d:] + b, "z is missing: the label alone passes."),
             (a @ w[:d] + w[d:].sum(0) + b, "You add the rows of all classes; each sample adds that of its own."),
@@ -103,7 +109,7 @@ def check_best_logit(fn):
         p_x, p_y = p.sum(1, keepdims=True), p.sum(0)
         inputs, right = {"p": p, "q": q, "r": r}, np.log(p / (q * r))
         judge(
-            fn(*map(jnp.asarray, (p, q, r)), shuffled=False),
+            fn(*map(jnp.asarray, (p, q, r))),  # without `shuffled`, as the notebook calls it
             right,
             (-right, "The sign is lost: the logit is high where *real* pairs are more frequent."),
             (np.log(p / q), "r is missing: a fake pair (x, y) comes with probability q(x|y)·r(y)."),
@@ -115,7 +121,18 @@ def check_best_logit(fn):
                 np.log(p_x / (q * r).sum(1, keepdims=True)) + 0 * right,
                 "You compare p(x) with q(x): that is the best D that sees no label.",
             ),
+            (
+                np.log(p / p_y / (q * r)),
+                "You divide p by p(y), as if it were p(x|y): p(x, y) is the density of real pairs.",
+            ),
+            (np.log(p / q * r), "r is on the wrong side: a fake pair (x, y) comes with probability q(x|y)·r(y)."),
+            (np.log(p / q * len(r)), "You take all labels to be as frequent among fakes; r says how frequent."),
+            (np.log(p_x * p_y / (q * r)), "You shuffle always; that is for `shuffled=True`, and the default is False."),
             (p / (p + q * r), "That is the probability D*. Its logit is log p − log q."),
+            (
+                np.log(p / (p + q * r)),
+                "That is log D*, the logarithm of a probability; the logit is log D* − log(1 − D*).",
+            ),
             (p / (q * r), "The logarithm is missing."),
             (np.log(p * q * r), "You multiply the densities: the fakes' one divides."),
             inputs={**inputs, "shuffled": False},
@@ -164,12 +181,15 @@ def best_logit(p, q, r, *, shuffled=False):
 
 
 def check_pairs(fn):
-    """Players whose result tells which labels they were given; labels are no permutation of 0 … K − 1."""
+    """Players whose result tells which labels they were given, no permutation of 0 … K − 1; then whether G could learn."""
     for seed, n in enumerate((5, 8)):
         z, real, labels = numbers(seed, n, 2), numbers(seed + 10, n, 2), some_labels(seed, n, 4)
         shift = numbers(seed + 20, 4, 2)
 
-        def generator(z, labels, shift=shift):
+        drawn = [labels]  # what G was given
+
+        def generator(z, labels, shift=shift, drawn=drawn):
+            drawn.append(labels)
             return 2 * z + shift[labels]
 
         def discriminator(x, labels):
@@ -179,7 +199,8 @@ def check_pairs(fn):
             return discriminator(real, of_real), discriminator(generator(z, fakes), judged)
 
         right, got = both(), fn(generator, discriminator, z, real, labels)
-        turned = labels[::-1]
+        got = tuple(got) if isinstance(got, list) else got
+        turned, used = labels[::-1], drawn[-1]
         swapped = right[::-1]
         recognise(
             got,
@@ -188,8 +209,14 @@ def check_pairs(fn):
             (both(fakes=turned), "G draws for other labels than D judges with."),
             (both(of_real=turned), "The labels of the real batch are turned against its images."),
             (both(judged=jnp.zeros_like(labels)), "D judges all fakes as class 0."),
+            (jax.nn.sigmoid(jnp.stack(right)), "Probabilities: return what D returns, logits."),
+            (tuple(map(jax.nn.sigmoid, right)), "Probabilities: return what D returns, logits."),
+            ((right[0], right[0]), "Both are logits of the real pairs: where are the fakes?"),
             right=right,
         )
+        if not isinstance(used, jax.core.Tracer) and np.shape(used) == (n,):
+            anew = "G and D agree on labels that are not the batch's: fakes get the labels of the real batch, each its own."
+            recognise(got, (both(fakes=used, judged=used), anew), (both(used, used, used), anew), right=right)
         if (
             isinstance(got, tuple | list)
             and [np.shape(part) for part in got] == [(n,), (n,)]
@@ -203,6 +230,14 @@ def check_pairs(fn):
                     "it was drawn for."
                 )
         same(got, right, inputs={"z": z, "real": real, "labels": labels}, rtol=1e-4, atol=1e-5)
+    slope = jax.grad(lambda real, z: sum(map(jnp.sum, fn(generator, discriminator, z, real, labels))), (0, 1))
+    of_real, of_fake = jitted(slope, real, z, where="a GAN takes its gradient")
+    if not np.any(of_fake):
+        raise Mistake(
+            "No gradient reaches the generator: is there a stop_gradient in the way? G learns by these logits."
+        )
+    if not np.any(of_real):
+        raise Mistake("The real pairs' logits have no gradient: is there a stop_gradient in the way? D learns by them.")
 
 
 @define(
@@ -250,6 +285,17 @@ def check_projection(fn):
                 "You multiply the features by the class's vector, then weigh by ψ. The two parts are added.",
             ),
             (f @ w * inner, "You multiply the two parts; the logarithm of a product is a sum."),
+            (f @ w + v[y] @ w, "You multiply the class's vector with ψ; the features belong there: ⟨v_y, φ⟩."),
+            (
+                f @ w + inner / np.sqrt(width),
+                "You divide by the root of the width, as attention does; here nothing is scaled.",
+            ),
+            (
+                f @ w + inner / np.linalg.norm(v[y], axis=1),
+                "You take the vector's length out. It is learnt, too: how sure the label is.",
+            ),
+            (f @ w + f @ v[y].mean(0), "You average the vectors over the batch; each sample has its own label."),
+            (f @ w + f @ v[y[0]], "You give all samples the label of the first."),
             (f @ w - inner, "The sign of ⟨v_y, φ⟩ is lost."),
             (f @ w + (f * v[y]).mean(1), "A mean over the features where an inner product, a sum, belongs."),
             (f @ w + every.sum(1), "You add the products with the vectors of all classes; each sample has one label."),
@@ -327,10 +373,22 @@ def check_obedience(fn):
                 np.array([(read == c).mean() for c in range(classes)]),
                 "You count how often each class was read, asked for or not.",
             ),
+            (
+                np.array([(read == c).sum() / (asked == c).sum() for c in range(classes)]),
+                "You count each class as often as it is read, rightly or not; count where it was asked for as well.",
+            ),
+            (
+                np.array([(probs[asked == c, c] > 0.5).mean() for c in range(classes)]),
+                "You ask for a probability above ½. Read is the class with the largest one, be it smaller.",
+            ),
+            (
+                (read == asked)[: n - n % classes].reshape(classes, -1).mean(1),
+                "You take the samples to come class by class, as many of each. Look at `asked`.",
+            ),
             right=right,
         )
         inputs = {"probs": probs, "asked": asked}
-        same(jnp.asarray(got), right.astype(np.float32), inputs=inputs, rtol=1e-4, what="obedience of each class")
+        same(got, right.astype(np.float32), inputs=inputs, rtol=1e-4, what="obedience of each class")
 
 
 @define(
@@ -355,6 +413,12 @@ def obedience(probs, asked):
 # --- 09.auxiliary ---------------------------------------------------------------------------------------------------
 
 
+def of_columns(weight, s, c, t, k):
+    """Both losses, in NumPy. s, c: what is taken for logits and log p(label | x) of real samples; t, k: of fakes."""
+    d, g = np.logaddexp(0, -s).mean() + np.logaddexp(0, t).mean(), np.logaddexp(0, -t).mean()
+    return d - weight * (c.mean() + k.mean()), g - weight * k.mean()
+
+
 def check_auxiliary(fn):
     """Both losses on two batches and weights, their gradients under jit, and logits up to ±200."""
     for seed, (n, weight) in enumerate([(5, 0.3), (8, 2.0)]):
@@ -371,6 +435,14 @@ def check_auxiliary(fn):
         recognise(
             got,
             ((of_g, of_d), "The losses are exchanged: D's comes first."),
+            (
+                of_columns(weight, c, s, k, t),
+                "The columns are exchanged: the logit is column 0, log p(label | x) column 1.",
+            ),
+            (
+                of_columns(weight, *real[:2], *fake[:2]),
+                "You take the first two rows for the columns: `real[:, 0]`, not `real[0]`.",
+            ),
             (
                 (d + on_real + on_fake, g + on_fake),
                 "The sign of the class part is lost: as it stands, both players are paid for *wrong* guesses. A loss is "
@@ -405,6 +477,7 @@ def check_auxiliary(fn):
             ),
             (d - on_fake, "In D's loss the class part on real samples is missing: only they know what a label means."),
             (d, "D's loss has no class part: nobody teaches the classifier."),
+            (d - c.mean() - k.mean(), "The weight is missing in D's loss."),
             (d - (on_real + on_fake) / 2, "You average the two class parts in D's loss; they are added."),
             right=of_d,
         )
@@ -415,6 +488,7 @@ def check_auxiliary(fn):
                 "The sign of the class part is lost in G's loss: G is paid for fakes that are *not* read as asked.",
             ),
             (g, "G's loss has no class part: what is asked for would not reach it."),
+            (g - k.mean(), "The weight is missing in G's loss."),
             (g - on_real, "G's class part is computed on real samples, which G does not change: no slope."),
             (g - on_real - on_fake, "G's class part also has the real samples, which G does not change."),
             (
@@ -434,10 +508,17 @@ def check_auxiliary(fn):
         np.stack([1 / (1 + np.exp(t)), 0 * t + weight], 1) / -n,
     )
     same((of_d, of_g), tuple(map(np.float32, parts)), inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient in the fakes")
+    in_real = jitted(
+        jax.grad(lambda x: fn(x, jnp.float32(fake), weight)[0]), jnp.float32(real), where="D learns by its gradient"
+    )
+    wanted = np.float32(np.stack([1 / (1 + np.exp(s)), 0 * s + weight], 1) / -n)
+    same(in_real, wanted, inputs=inputs, rtol=1e-3, atol=1e-5, what="gradient of D's loss in the real samples")
     far, n = np.stack([EDGES, 0 * EDGES], 1), len(EDGES)
     right = 2 * np.logaddexp(0, EDGES).mean(), np.logaddexp(0, -EDGES).mean()
     pull = 1 / (1 + np.exp(-np.float64(EDGES))) / n
-    for i, (value, wanted, what) in enumerate(zip(right, (pull, pull - 1 / n), ("D's loss", "G's loss"), strict=True)):
+    for i, (value, wanted, what) in enumerate(
+        zip(right, (pull, pull - 1 / n), ("loss of D", "loss of G"), strict=True)
+    ):
         got, slopes = jax.value_and_grad(lambda x, i=i: fn(-far, x, 1.0)[i])(far)
         hold(got, slopes[:, 0], EDGES, value, wanted, what)
 
@@ -498,6 +579,8 @@ def check_truncate(fn):
             )
         if z.min() > -0.1 * bound:
             raise Mistake("All entries are positive: keep both signs.")
+        if np.unique(z).size < z.size / 3:  # before the distribution, which few numbers do not show
+            raise Mistake("Entries repeat. Draw each of the n·d entries on its own.")
         flat = np.sort(z.ravel())
         steps = (np.arange(flat.size) + 0.5) / flat.size
         if abs(cut(flat, bound) - steps).max() > 0.02:

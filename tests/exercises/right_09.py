@@ -92,6 +92,10 @@ def at_once(generator, discriminator, z, real, labels):
     return tuple(jnp.split(discriminator(both, jnp.tile(labels, 2)), 2))
 
 
+def as_a_list(generator, discriminator, z, real, labels):
+    return [discriminator(samples, labels) for samples in (real, generator(z, labels))]
+
+
 # --- obedience
 
 
@@ -168,7 +172,7 @@ RIGHT = {
     "09.joined": [with_one_hot_rows, sample_by_sample, taken, in_numpy],
     "09.best_logit": [as_a_ratio, as_two_parts, by_einsum, through_the_probability],
     "09.projection": [summed_vectors, from_all_products, by_one_hot, one_at_a_time],
-    "09.pairs": [with_names, at_once],
+    "09.pairs": [with_names, at_once, as_a_list],
     "09.obedience": [class_by_class, by_the_confusion_matrix, with_one_hot_columns, bincounted_in_numpy],
     "09.auxiliary": [by_log_sigmoid, row_by_row, by_the_librarys_loss],
     "09.truncate": [by_the_inverse, drawn_until_within, kept_of_many],

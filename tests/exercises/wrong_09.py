@@ -45,6 +45,22 @@ def from_one(z, labels, kernel, bias):
     return jnp.concatenate([z, jax.nn.one_hot(labels - 1, len(kernel) - z.shape[1])], axis=1) @ kernel + bias
 
 
+def row(name, at):
+    def answer(z, labels, kernel, bias):
+        return z @ kernel[: z.shape[1]] + kernel[at(z.shape[1], labels)] + bias
+
+    answer.__name__ = name
+    return answer
+
+
+def bias_twice(z, labels, kernel, bias):
+    return bias + row("right", lambda d, y: d + y)(z, labels, kernel, bias)
+
+
+def of_the_whole_batch(z, labels, kernel, bias):
+    return z @ kernel[: z.shape[1]] + kernel[z.shape[1] + labels].sum(0) + bias
+
+
 # --- best_logit
 
 
@@ -78,6 +94,30 @@ def a_probability(p, q, r, *, shuffled=False):
 
 def a_ratio(p, q, r, *, shuffled=False):
     return p / (q * r)
+
+
+def divided_twice(p, q, r, *, shuffled=False):
+    return jnp.log(p / p.sum(0) / (q * r))
+
+
+def r_in_the_numerator(p, q, r, *, shuffled=False):
+    return jnp.log(p * r / q)
+
+
+def even_labels(p, q, r, *, shuffled=False):
+    return jnp.log(p / q * len(r))
+
+
+def log_of_a_probability(p, q, r, *, shuffled=False):
+    return jnp.log(p / (p + q * r))
+
+
+def shuffled_by_default(p, q, r, *, shuffled=True):
+    return jnp.log((independent(p) if shuffled else p) / (q * r))
+
+
+def no_default(p, q, r, *, shuffled):
+    return jnp.log((independent(p) if shuffled else p) / (q * r))
 
 
 def never_shuffled(p, q, r, *, shuffled=False):
@@ -158,6 +198,27 @@ def all_logits(features, labels, vectors, psi):
     return (features @ psi)[:, None] + features @ vectors.T
 
 
+def psi_on_the_vector(features, labels, vectors, psi):
+    return features @ psi + vectors[labels] @ psi
+
+
+def as_attention(features, labels, vectors, psi):
+    return features @ psi + (vectors[labels] * features).sum(1) / features.shape[1] ** 0.5
+
+
+def unit_vectors(features, labels, vectors, psi):
+    unit = vectors / jnp.linalg.norm(vectors, axis=1, keepdims=True)
+    return features @ psi + (unit[labels] * features).sum(1)
+
+
+def mean_vector(features, labels, vectors, psi):
+    return features @ (psi + vectors[labels].mean(0))
+
+
+def first_label(features, labels, vectors, psi):
+    return features @ (psi + vectors[labels[0]])
+
+
 # --- pairs
 
 
@@ -189,6 +250,34 @@ def class_zero(generator, discriminator, z, real, labels):
 def drawn_anew_for_real(generator, discriminator, z, real, labels):
     anew = jax.random.randint(jax.random.key(3), labels.shape, 0, 4)
     return discriminator(real, anew), discriminator(generator(z, labels), labels)
+
+
+def drawn_anew_for_both(generator, discriminator, z, real, labels):
+    anew = jax.random.permutation(jax.random.key(1), labels)
+    return discriminator(real, labels), discriminator(generator(z, anew), anew)
+
+
+def sorted_for_all(generator, discriminator, z, real, labels):
+    anew = jnp.sort(labels)
+    return discriminator(real, anew), discriminator(generator(z, anew), anew)
+
+
+def detached(generator, discriminator, z, real, labels):
+    fake = jax.lax.stop_gradient(generator(z, labels))
+    return discriminator(real, labels), discriminator(fake, labels)
+
+
+def real_detached(generator, discriminator, z, real, labels):
+    return jax.lax.stop_gradient(discriminator(real, labels)), discriminator(generator(z, labels), labels)
+
+
+def probabilities(generator, discriminator, z, real, labels):
+    both = discriminator(real, labels), discriminator(generator(z, labels), labels)
+    return tuple(map(jax.nn.sigmoid, both))
+
+
+def real_twice(generator, discriminator, z, real, labels):
+    return discriminator(real, labels), discriminator(real, labels)
 
 
 def fakes_alone(generator, discriminator, z, real, labels):
@@ -244,6 +333,24 @@ def class_zero_only(probs, asked):
 
 def often_read(probs, asked):
     return jnp.stack([(probs.argmax(axis=1) == c).mean() for c in range(probs.shape[1])])
+
+
+def a_list(probs, asked):
+    return [float((probs.argmax(1) == c)[asked == c].mean()) for c in range(probs.shape[1])]
+
+
+def reads_over_asked(probs, asked):
+    classes = probs.shape[1]
+    return jnp.bincount(probs.argmax(1), length=classes) / jnp.bincount(asked, length=classes)
+
+
+def above_one_half(probs, asked):
+    return jnp.stack([(probs[asked == c, c] > 0.5).mean() for c in range(probs.shape[1])])
+
+
+def class_by_class(probs, asked):
+    classes = probs.shape[1]
+    return (probs.argmax(1) == asked)[: len(asked) - len(asked) % classes].reshape(classes, -1).mean(1)
 
 
 # --- auxiliary
@@ -319,6 +426,31 @@ def auxiliary_of_probabilities(real, fake, weight, as_they_are=False):
     d, g, *_ = parts(real, fake, weight)
     of_real, of_fake = weight * look(real[:, 1]).mean(), weight * look(fake[:, 1]).mean()
     return d - of_real - of_fake, g - of_fake
+
+
+def weightless_for_g(real, fake, weight):
+    return (*right(real, fake, weight)[:1], right(real, fake, 1.0)[1])
+
+
+def weightless_for_d(real, fake, weight):
+    return (right(real, fake, 1.0)[0], right(real, fake, weight)[1])
+
+
+def right(real, fake, weight):
+    d, g, of_real, of_fake = parts(real, fake, weight)
+    return d - of_real - of_fake, g - of_fake
+
+
+def columns_exchanged(real, fake, weight):
+    return right(real[:, ::-1], fake[:, ::-1], weight)
+
+
+def rows_for_columns(real, fake, weight):
+    return right(real[:2].T, fake[:2].T, weight)
+
+
+def real_detached_for_d(real, fake, weight):
+    return right(jax.lax.stop_gradient(real), fake, weight)
 
 
 def averaged_parts(real, fake, weight):
@@ -398,6 +530,15 @@ def one_column(key, n, d, bound):
     return jnp.broadcast_to(jax.random.truncated_normal(key, -bound, bound, (n, 1)), (n, d))
 
 
+def one_row(key, n, d, bound):
+    return jnp.tile(jax.random.truncated_normal(key, -bound, bound, (1, d)), (n, 1))
+
+
+def from_a_pool(key, n, d, bound):
+    pool = jax.random.truncated_normal(key, -bound, bound, (200,))
+    return jax.random.choice(jax.random.fold_in(key, 1), pool, (n, d))
+
+
 def drawn_twice_then_zero(key, n, d, bound):
     z = jax.random.normal(key, (n, d))
     return jnp.where(jnp.abs(z) > bound, 0, z)
@@ -419,6 +560,12 @@ WRONG = {
         (all_classes, "rows of all classes"),
         (label_first, "z comes first"),
         (from_one, "not the expected one"),
+        (row("too_high", lambda d, y: d - 1 + y), "One row too high"),
+        (row("too_low", lambda d, y: d + 1 + y), "One row too low"),
+        (row("backwards", lambda d, y: -1 - y), "from the end"),
+        (row("first_label", lambda d, y: d + y[0]), "the label of the first"),
+        (bias_twice, "added twice"),
+        (of_the_whole_batch, "of the whole batch"),
     ],
     "09.best_logit": [
         (sign_lost, "The sign is lost"),
@@ -432,6 +579,12 @@ WRONG = {
         (fakes_shuffled, "You shuffle the fakes' labels"),
         (both_shuffled, "You shuffle both"),
         (evenly_shuffled, "as often as before"),
+        (divided_twice, "as if it were p(x|y)"),
+        (r_in_the_numerator, "on the wrong side"),
+        (even_labels, "r says how frequent"),
+        (log_of_a_probability, "That is log D*"),
+        (shuffled_by_default, "the default is False"),
+        (no_default, "missing"),
     ],
     "09.projection": [
         (inner_only, "ψ is missing"),
@@ -446,6 +599,11 @@ WRONG = {
         (softmax_over_the_batch, "over the wrong axis, the batch"),
         (vector_summed, "add up the class's vector"),
         (whole_label, "joined as one number"),
+        (psi_on_the_vector, "the features belong there"),
+        (as_attention, "nothing is scaled"),
+        (unit_vectors, "vector's length"),
+        (mean_vector, "average the vectors over the batch"),
+        (first_label, "the label of the first"),
         (crossed, "look up one vector"),
         (all_logits, "look up one vector"),
     ],
@@ -458,6 +616,12 @@ WRONG = {
         (class_zero, "as class 0"),
         (drawn_anew_for_real, "with their own labels"),
         (fakes_alone, "expected a tuple"),
+        (drawn_anew_for_both, "not the batch's"),
+        (sorted_for_all, "not the batch's"),
+        (detached, "No gradient reaches the generator"),
+        (real_detached, "D learns by them"),
+        (probabilities, "Probabilities"),
+        (real_twice, "where are the fakes"),
     ],
     "09.obedience": [
         (overall, "one share for all"),
@@ -470,6 +634,10 @@ WRONG = {
         (wrong_axis, "over the wrong axis"),
         (class_zero_only, "not the expected one"),
         (often_read, "asked for or not"),
+        (a_list, "make one array of it"),
+        (reads_over_asked, "rightly or not"),
+        (above_one_half, "above ½"),
+        (class_by_class, "come class by class"),
     ],
     "09.auxiliary": [
         (sign_lost_on_fakes, "sign of the class part on fakes is lost in D's loss"),
@@ -486,6 +654,11 @@ WRONG = {
         (weightless, "weight is missing"),
         (auxiliary_of_probabilities, "You pay with the probability"),
         (averaged_parts, "You average the two class parts"),
+        (weightless_for_d, "weight is missing in D's loss"),
+        (weightless_for_g, "weight is missing in G's loss"),
+        (columns_exchanged, "The columns are exchanged"),
+        (rows_for_columns, "first two rows for the columns"),
+        (real_detached_for_d, "gradient of D's loss in the real samples"),
         (saturating_g, "saturating loss"),
         (g_first, "exchanged"),
         (no_slope, "gradient in the fakes[0] is not the expected one"),
@@ -502,7 +675,9 @@ WRONG = {
         (by_length, "not for the length"),
         (one_sided, "keep both signs"),
         (fixed_key, "Two different keys"),
-        (one_column, "go together"),
+        (one_column, "Entries repeat"),
+        (one_row, "Entries repeat"),
+        (from_a_pool, "Entries repeat"),
         (drawn_twice_then_zero, "spread as N(0, 1) is there"),
         (numpys_state, "Draw from `key` alone"),
     ],
