@@ -156,6 +156,12 @@ def by_a_thousand(key, step, host):
     return init, batch, latents
 
 
+def by_bits(key, step, host):
+    init, key = jax.random.split(key)
+    batch, latents = jax.random.split(jax.random.fold_in(key, (host << 12) + step))
+    return init, batch, latents
+
+
 def steps_share_latents(key, step, host):
     init, b, z = jax.random.split(key, 3)
     return init, jax.random.fold_in(jax.random.fold_in(b, step), host), jax.random.fold_in(z, host)
@@ -405,6 +411,7 @@ WRONG = {
         (by_python, "are traced in the notebook"),
         (two_keys, "three of them"),
         (by_a_thousand, "step 1000 of host 0 have a key in common"),
+        (by_bits, "step 4096 of host 0 have a key in common"),
         (steps_share_latents, "Every step draws the same latents"),
         (next_host_for_latents, "one's latents, the other's batch"),
         (seed_from_numbers, "make all three from `key`"),
