@@ -21,9 +21,8 @@ def check_best_gap(fn):
     """On densities over a few places, where both sides are sums; and on shares from ½ to 1."""
     for seed, places in enumerate((2, 3, 6)):
         rng = np.random.default_rng(seed)
-        p, q = (
-            x / x.sum() for x in rng.uniform(0.3, 1, (2, places)) ** 4
-        )  # told not near ½, where formulas look alike
+        uneven = rng.uniform(0.3, 1, (2, places)) ** 4  # told is not near ½, where formulas look alike
+        p, q = (x / x.sum() for x in uneven)
         told = float(((p**2 + q**2) / (2 * (p + q))).sum())
         right = float(((p - q) * p / (p + q)).sum())
         assert np.isclose(right, 2 * told - 1)
